@@ -1,0 +1,123 @@
+import Synchronization
+
+/// One job in the hands of an engine. Valid until `run` returns; what is sent later is dropped.
+public final class EngineJob: Sendable {
+  /// The job's params as the host sent them.
+  public let parameters: JobRunParameters
+
+  private struct State {
+    var credit: Int
+    var sent = 0
+    var ended = false
+    var cancelled = false
+    /// At most one: chunks of a job have one sender.
+    var waiting: CheckedContinuation<Void, Never>?
+  }
+
+  private let state: Mutex<State>
+  private let cancelled = Atomic<Bool>(false)
+  private let wire: WireWriter
+
+  init(parameters: JobRunParameters, wire: WireWriter) {
+    self.parameters = parameters
+    self.wire = wire
+    state = Mutex(State(credit: parameters.credit))
+  }
+
+  /// The job's id.
+  public var id: String { parameters.jobID }
+  /// The kind: `llm`, `audio_tts` …
+  public var kind: String { parameters.kind }
+  /// The id of the model that was asked for, when the host named one.
+  public var modelID: String? { parameters.model?.id }
+  /// The parameters of the work.
+  public var task: JSONValue { parameters.task }
+  /// The task, for reading typed members with errors that name them; throws `bad_input`.
+  public func taskFields() throws -> FieldReader { try FieldReader(task, path: "task") }
+  /// Absolute path of an empty directory for this job's files.
+  public var workDirectory: String { parameters.workDirectory }
+
+  /// True as soon as the host has cancelled the job. Cheap; any thread.
+  public var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
+
+  /// Throws `EngineError(.cancelled)` when the host has cancelled the job.
+  public func checkCancelled() throws {
+    if isCancelled { throw EngineError(.cancelled, "the job was cancelled") }
+  }
+
+  /// Sends progress. The host shows the latest and drops what comes too often.
+  public func progress(
+    fraction: Double? = nil, step: Int? = nil, steps: Int? = nil, stage: String? = nil, message: String? = nil,
+    etaSeconds: Double? = nil
+  ) {
+    guard !state.withLock({ $0.ended }) else { return }
+    wire.send(
+      .notification(
+        method: Method.jobProgress,
+        params: JobProgress(
+          jobID: id, fraction: fraction, step: step, steps: steps, stage: stage, message: message,
+          etaSeconds: etaSeconds
+        ).json))
+  }
+
+  /// Sends a piece of the result, in order. Waits while the host's credit is used up; throws when the job is
+  /// cancelled. Call it from one place at a time.
+  public func chunk(text: String) async throws { try await chunk(text: text, data: nil) }
+
+  /// Sends a piece of the result that is not plain text.
+  public func chunk(data: JSONValue) async throws { try await chunk(text: nil, data: data) }
+
+  private func chunk(text: String?, data: JSONValue?) async throws {
+    while true {
+      try checkCancelled()
+      let seq: Int? = state.withLock { state in
+        guard state.sent < state.credit, !state.ended else { return state.ended ? 0 : nil }
+        state.sent += 1
+        return state.sent
+      }
+      if let seq {
+        guard seq > 0 else { return }
+        wire.send(
+          .notification(method: Method.jobChunk, params: JobChunk(jobID: id, seq: seq, text: text, data: data).json))
+        return
+      }
+      await withCheckedContinuation { continuation in
+        let resumeNow: Bool = state.withLock { state in
+          if state.cancelled || state.ended || state.sent < state.credit { return true }
+          state.waiting = continuation
+          return false
+        }
+        if resumeNow { continuation.resume() }
+      }
+    }
+  }
+
+  /// Writes to the host's log, with this job's id.
+  public func log(_ level: LogMessage.Level, _ message: String, fields: JSONValue = .null) {
+    wire.send(
+      .notification(
+        method: Method.log, params: LogMessage(level: level, message: message, jobID: id, fields: fields).json))
+  }
+
+  func raiseCredit(through: Int) {
+    let waiting = state.withLock { state in
+      state.credit = max(state.credit, through)
+      return state.waiting.take()
+    }
+    waiting?.resume()
+  }
+
+  func cancel() {
+    cancelled.store(true, ordering: .relaxed)
+    let waiting = state.withLock { state in
+      state.cancelled = true
+      return state.waiting.take()
+    }
+    waiting?.resume()
+  }
+
+  /// After this nothing of the job is sent any more.
+  func end() {
+    state.withLock { $0.ended = true }
+  }
+}

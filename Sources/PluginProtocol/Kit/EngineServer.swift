@@ -1,0 +1,231 @@
+import Glibc
+import Synchronization
+
+/// Serves one engine over a pair of descriptors: the whole of the protocol on the engine's side.
+///
+/// A thread of its own reads the wire, so that cancel, credit and ping are acted on at once whatever the jobs do;
+/// everything that calls the engine runs as a child task of `run`.
+public final class EngineServer<E: Engine>: Sendable {
+  /// Why `run` returned.
+  public enum Ending: Equatable, Sendable {
+    /// The host asked for it, and has its answer.
+    case shutdown
+    /// The host closed the wire.
+    case endOfInput
+  }
+
+  private enum Work: Sendable {
+    case initialize(RequestID, InitializeParameters, version: Int)
+    case load(RequestID, ModelReference)
+    case unload(RequestID, String)
+    case job(RequestID, EngineJob)
+    case ended(Ending, RequestID?)
+  }
+
+  private let engine: E
+  private let input: CInt
+  private let wire: WireWriter
+  private let jobs = Mutex<[String: EngineJob]>([:])
+  private let lineLimit: Mutex<Int>
+
+  /// - Parameters:
+  ///   - input: a blocking descriptor to read from; the caller keeps owning it.
+  ///   - output: a blocking descriptor to write to; the caller keeps owning it.
+  public init(_ engine: E, input: CInt, output: CInt) {
+    self.engine = engine
+    self.input = input
+    wire = WireWriter(descriptor: output)
+    lineLimit = Mutex(LineFramer.defaultLineBytes)
+  }
+
+  /// Serves until the host asks for shutdown or closes the wire. Jobs still running then are cancelled; with
+  /// `.shutdown` they are also waited for.
+  public func run() async -> Ending {
+    let (work, feed) = AsyncStream.makeStream(of: Work.self)
+    let reader = ReaderThread { [self] in
+      self.read { feed.yield($0) }
+      feed.finish()
+    }
+    reader.start()
+    return await withTaskGroup(of: Void.self) { group in
+      for await item in work {
+        if case .ended(let ending, let id) = item {
+          for job in jobs.withLock({ Array($0.values) }) { job.cancel() }
+          guard ending == .shutdown else {
+            group.cancelAll()
+            return ending
+          }
+          await group.waitForAll()
+          await engine.shutdown()
+          if let id { wire.send(.response(id: id, result: [:])) }
+          return ending
+        }
+        group.addTask { await self.perform(item) }
+      }
+      return .endOfInput
+    }
+  }
+
+  // MARK: Reading
+
+  private func read(_ yield: (Work) -> Void) {
+    var framer = LineFramer()
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 16)
+    defer { buffer.deallocate() }
+    while true {
+      let count = Glibc.read(input, buffer.baseAddress, buffer.count)
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else {
+        yield(.ended(.endOfInput, nil))
+        return
+      }
+      framer.limit = lineLimit.withLock { $0 }
+      var ended = false
+      framer.feed(UnsafeRawBufferPointer(rebasing: buffer[..<count])) { event in
+        if !ended { ended = receive(event, yield) }
+      }
+      if ended { return }
+    }
+  }
+
+  /// Acts on one line. Returns true after a shutdown request: nothing that follows is read.
+  private func receive(_ event: LineFramer.Event, _ yield: (Work) -> Void) -> Bool {
+    let line: [UInt8]
+    switch event {
+    case .line(let bytes): line = bytes
+    case .overlong(let length, _):
+      reply(nil, RPCError(code: RPCError.invalidRequestCode, message: "a line of \(length) bytes is over the cap"))
+      return false
+    }
+    guard line.contains(where: { $0 != 0x20 && $0 != 0x0D && $0 != 0x09 }) else { return false }
+    do {
+      switch try Envelope(try JSONValue(parsing: line)) {
+      case .request(let id, let method, let params):
+        return receive(id, method, params, yield)
+      case .notification(let method, let params):
+        try receive(method, params)
+      case .response, .failure:
+        break
+      }
+    } catch let error as JSONParseError {
+      reply(nil, RPCError(code: RPCError.parseErrorCode, message: error.description))
+    } catch let error as EnvelopeError {
+      reply(nil, RPCError(code: RPCError.invalidRequestCode, message: error.description))
+    } catch {
+      wire.send(
+        .notification(method: Method.log, params: LogMessage(level: .warn, message: "ignored: \(error)").json))
+    }
+    return false
+  }
+
+  private func receive(_ method: String, _ params: JSONValue) throws {
+    switch method {
+    case Method.jobCancel:
+      let id = try JobCancelParameters(params).jobID
+      jobs.withLock { $0[id] }?.cancel()
+    case Method.jobCredit:
+      let credit = try JobCreditParameters(params)
+      jobs.withLock { $0[credit.jobID] }?.raiseCredit(through: credit.through)
+    default:
+      break  // A notification of a later version; ignored by contract.
+    }
+  }
+
+  private func receive(_ id: RequestID, _ method: String, _ params: JSONValue, _ yield: (Work) -> Void) -> Bool {
+    do {
+      switch method {
+      case Method.ping:
+        wire.send(.response(id: id, result: [:]))
+      case Method.shutdown:
+        yield(.ended(.shutdown, id))
+        return true
+      case Method.initialize:
+        try initialize(id, try InitializeParameters(params), yield)
+      case Method.modelLoad:
+        yield(.load(id, try ModelLoadParameters(params).model))
+      case Method.modelUnload:
+        yield(.unload(id, try ModelUnloadParameters(params).id))
+      case Method.jobRun:
+        // Registered here, so that a cancel right behind it finds the job.
+        let job = EngineJob(parameters: try JobRunParameters(params), wire: wire)
+        jobs.withLock { $0[job.id] = job }
+        yield(.job(id, job))
+      default:
+        reply(id, RPCError(code: RPCError.methodNotFoundCode, message: "unknown method \(method)"))
+      }
+    } catch {
+      reply(id, RPCError(code: RPCError.invalidParamsCode, message: "\(method): \(error)"))
+    }
+    return false
+  }
+
+  private func initialize(_ id: RequestID, _ parameters: InitializeParameters, _ yield: (Work) -> Void) throws {
+    let common = Set(parameters.protocolVersions).intersection(Method.protocolVersions)
+    guard let version = common.max() else {
+      reply(
+        id,
+        RPCError(
+          .unsupported,
+          "no common protocol version: the host speaks \(parameters.protocolVersions), "
+            + "this engine \(Method.protocolVersions)"))
+      return
+    }
+    if let wish = engine.information.lineBytes {
+      lineLimit.withLock { $0 = min(wish, parameters.lineBytes, LineFramer.maximumLineBytes) }
+    }
+    yield(.initialize(id, parameters, version: version))
+  }
+
+  private func reply(_ id: RequestID?, _ error: RPCError) { wire.send(.failure(id: id, error: error)) }
+
+  // MARK: Working
+
+  private func perform(_ work: Work) async {
+    switch work {
+    case .initialize(let id, let parameters, let version):
+      await answer(id) {
+        let information = engine.information
+        let models = try await engine.initialize(parameters)
+        return InitializeResult(
+          protocolVersion: version, engine: PeerVersion(name: information.name, version: information.version),
+          features: information.features.map(\.rawValue), concurrency: information.concurrency, models: models,
+          lineBytes: information.lineBytes.map { min($0, parameters.lineBytes) }
+        ).json
+      }
+    case .load(let id, let model):
+      await answer(id) {
+        try await engine.load(model, progress: ModelProgressReporter(model: model.id, wire: wire)).json
+      }
+    case .unload(let id, let model):
+      await answer(id) {
+        try await engine.unload(model)
+        return [:]
+      }
+    case .job(let id, let job):
+      await answer(id) {
+        defer {
+          job.end()
+          jobs.withLock { $0[job.id] = nil }
+        }
+        try job.checkCancelled()
+        return try await engine.run(job).json
+      }
+    case .ended:
+      break
+    }
+  }
+
+  private func answer(_ id: RequestID, _ body: () async throws -> JSONValue) async {
+    do {
+      wire.send(.response(id: id, result: try await body()))
+    } catch let error as EngineError {
+      reply(id, RPCError(error.failure, error.message, evidence: error.evidence))
+    } catch let error as FieldError {
+      reply(id, RPCError(.badInput, error.description))
+    } catch is CancellationError {
+      reply(id, RPCError(.cancelled, "the job was cancelled"))
+    } catch {
+      reply(id, RPCError(.engineFault, "\(error)"))
+    }
+  }
+}
