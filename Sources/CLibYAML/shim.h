@@ -1,0 +1,2 @@
+// libyaml (Debian package libyaml-dev): the event parser behind Sources/Host/YAML.
+#include <yaml.h>

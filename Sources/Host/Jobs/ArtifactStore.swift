@@ -1,0 +1,117 @@
+import Dispatch
+import PluginProtocol
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// The directories of jobs and of attempts.
+///
+/// `work/<job>-<attempt>/` belongs to an engine while its attempt runs. `jobs/<job>/<attempt>/` holds what was taken
+/// from there; it counts only once the job's row names that attempt's artifacts. `jobs/<job>/inputs/` holds what the
+/// submitter put there. All are private to the host's user.
+package final class ArtifactStore: Sendable {
+  package let limits: ArtifactLimits
+  private let jobs: String
+  private let work: String
+  /// Hashing and fsync block; they run here and not on the threads that all tasks share.
+  private let queue = DispatchQueue(label: "stoker.artifacts", attributes: .concurrent)
+
+  init(directory: String, limits: ArtifactLimits) throws(JobStoreError) {
+    self.limits = limits
+    jobs = directory + "/jobs"
+    work = directory + "/work"
+    try StoreFiles.makeDirectory(jobs)
+    try StoreFiles.makeDirectory(work)
+  }
+
+  /// Where the artifacts of a job's attempt lie once taken.
+  package func artifactDirectory(_ id: JobID, attempt: Int) -> String { "\(jobs)/\(id)/\(attempt)" }
+
+  /// The path of an attempt's work directory, whether it exists or not.
+  package func workDirectory(_ id: JobID, attempt: Int) -> String { "\(work)/\(id)-\(attempt)" }
+
+  /// Creates the empty work directory of an attempt, mode 0700, and returns its path.
+  package func makeWorkDirectory(_ id: JobID, attempt: Int) throws(JobStoreError) -> String {
+    let path = workDirectory(id, attempt: attempt)
+    // A former life that lost power can have left a directory of the same attempt.
+    FileTree.remove(path)
+    guard mkdir(path, 0o700) == 0 else { throw StoreFiles.error(errno, path: path) }
+    return path
+  }
+
+  /// Creates the directory for a job's input files, before or after it is submitted, and returns its path.
+  package func makeInputDirectory(_ id: JobID) throws(JobStoreError) -> String {
+    let path = "\(jobs)/\(id)/inputs"
+    try StoreFiles.makeDirectory(path)
+    return path
+  }
+
+  /// Checks the declared files in the attempt's work directory and takes them by rename into the job's directory.
+  ///
+  /// When this returns, the files and their names are on disk. It never blocks in an open, and touches nothing outside
+  /// the two directories. On an error nothing of the attempt's artifacts is left in the job's directory.
+  package func take(
+    _ declarations: [ArtifactDeclaration], of id: JobID, attempt: Int
+  ) async throws(ArtifactError) -> [JobArtifact] {
+    if declarations.isEmpty { return [] }
+    let source = workDirectory(id, attempt: attempt)
+    let target = artifactDirectory(id, attempt: attempt)
+    let limits = limits
+    return try await onQueue {
+      let result = Result { () throws(ArtifactError) in
+        try ArtifactTransfer(source: source, target: target, limits: limits).run(declarations)
+      }
+      if case .failure = result { FileTree.remove(target) }
+      return result
+    }.get()
+  }
+
+  /// Removes an attempt's work directory with all it holds.
+  package func removeWorkDirectory(_ id: JobID, attempt: Int) async {
+    let path = workDirectory(id, attempt: attempt)
+    await onQueue { FileTree.remove(path) }
+  }
+
+  /// Removes what was taken from an attempt that then turned out superseded or failed.
+  package func removeArtifacts(of id: JobID, attempt: Int) async {
+    let path = artifactDirectory(id, attempt: attempt)
+    await onQueue { FileTree.remove(path) }
+  }
+
+  /// Removes everything of these jobs.
+  package func remove(_ ids: [JobID]) async {
+    let paths = ids.map { "\(jobs)/\($0)" }
+    await onQueue { for path in paths { FileTree.remove(path) } }
+  }
+
+  /// At the start of a life: removes every work directory, every job directory whose job is not in `keeping`, and in
+  /// the others the artifacts of attempts that did not decide the job. Returns how many directories went.
+  func sweep(keeping: [JobID: Int?]) -> Int {
+    var removed = 0
+    for name in FileTree.names(in: work) {
+      FileTree.remove("\(work)/\(name)")
+      removed += 1
+    }
+    for name in FileTree.names(in: jobs) {
+      guard let id = JobID(name), let attempt = keeping[id] else {
+        FileTree.remove("\(jobs)/\(name)")
+        removed += 1
+        continue
+      }
+      for inner in FileTree.names(in: "\(jobs)/\(name)") where inner != "inputs" && inner != attempt.map(String.init) {
+        FileTree.remove("\(jobs)/\(name)/\(inner)")
+        removed += 1
+      }
+    }
+    return removed
+  }
+
+  private func onQueue<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+    await withCheckedContinuation { waiter in
+      queue.async { waiter.resume(returning: body()) }
+    }
+  }
+}
