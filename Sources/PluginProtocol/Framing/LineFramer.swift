@@ -24,7 +24,9 @@ public struct LineFramer: Sendable {
   public var limit: Int
 
   private var buffer: [UInt8] = []
-  /// Bytes of the current line dropped so far, zero while it is within the cap.
+  /// True once the current line has gone over the cap: what is in `buffer` is then its evidence.
+  private var isOverlong = false
+  /// Bytes of the current line that were not kept.
   private var dropped = 0
 
   public init(limit: Int = LineFramer.defaultLineBytes) {
@@ -32,7 +34,7 @@ public struct LineFramer: Sendable {
   }
 
   /// True when a line has begun and not ended: its LF is still to come.
-  public var hasPartialLine: Bool { !buffer.isEmpty || dropped > 0 }
+  public var hasPartialLine: Bool { !buffer.isEmpty || isOverlong }
 
   /// Takes the next bytes of the stream, and calls `emit` for each line that they complete, in order.
   public mutating func feed(_ bytes: UnsafeRawBufferPointer, _ emit: (Event) -> Void) {
@@ -54,34 +56,34 @@ public struct LineFramer: Sendable {
   }
 
   private mutating func end(line tail: Slice<UnsafeRawBufferPointer>, _ emit: (Event) -> Void) {
-    if buffer.isEmpty, dropped == 0, tail.count <= limit {
+    if buffer.isEmpty, !isOverlong, tail.count <= limit {
       emit(.line([UInt8](tail)))
       return
     }
     append(tail)
-    if dropped > 0 {
+    if isOverlong {
       emit(.overlong(length: buffer.count + dropped, prefix: buffer))
     } else {
       emit(.line(buffer))
     }
     buffer.removeAll(keepingCapacity: buffer.capacity <= 1 << 16)
+    isOverlong = false
     dropped = 0
   }
 
   private mutating func append(_ bytes: Slice<UnsafeRawBufferPointer>) {
-    guard dropped == 0 else {
-      dropped += bytes.count
-      return
-    }
-    guard buffer.count + bytes.count > limit else {
+    if !isOverlong, buffer.count + bytes.count <= limit {
       buffer.append(contentsOf: bytes)
       return
     }
-    let total = buffer.count + bytes.count
-    if buffer.count < LineFramer.evidenceBytes {
-      buffer.append(contentsOf: bytes.prefix(LineFramer.evidenceBytes - buffer.count))
+    if !isOverlong {
+      isOverlong = true
+      dropped = max(0, buffer.count - LineFramer.evidenceBytes)
+      // A new array, so that the memory of the long one is given back.
+      buffer = Array(buffer.prefix(LineFramer.evidenceBytes))
     }
-    buffer = Array(buffer.prefix(LineFramer.evidenceBytes))
-    dropped = total - buffer.count
+    let kept = bytes.prefix(LineFramer.evidenceBytes - buffer.count)
+    buffer.append(contentsOf: kept)
+    dropped += bytes.count - kept.count
   }
 }

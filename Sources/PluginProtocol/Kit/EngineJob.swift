@@ -50,14 +50,14 @@ public final class EngineJob: Sendable {
     fraction: Double? = nil, step: Int? = nil, steps: Int? = nil, stage: String? = nil, message: String? = nil,
     etaSeconds: Double? = nil
   ) {
-    guard !state.withLock({ $0.ended }) else { return }
+    guard !hasEnded else { return }
     wire.send(
       .notification(
         method: Method.jobProgress,
         params: JobProgress(
           jobID: id, fraction: fraction, step: step, steps: steps, stage: stage, message: message,
           etaSeconds: etaSeconds
-        ).json))
+        ).json), if: { !hasEnded })
   }
 
   /// Sends a piece of the result, in order. Waits while the host's credit is used up; throws when the job is
@@ -78,7 +78,8 @@ public final class EngineJob: Sendable {
       if let seq {
         guard seq > 0 else { return }
         wire.send(
-          .notification(method: Method.jobChunk, params: JobChunk(jobID: id, seq: seq, text: text, data: data).json))
+          .notification(method: Method.jobChunk, params: JobChunk(jobID: id, seq: seq, text: text, data: data).json),
+          if: { !hasEnded })
         return
       }
       await withCheckedContinuation { continuation in
@@ -116,7 +117,10 @@ public final class EngineJob: Sendable {
     waiting?.resume()
   }
 
-  /// After this nothing of the job is sent any more.
+  private var hasEnded: Bool { state.withLock { $0.ended } }
+
+  /// After this no chunk and no progress of the job is sent any more, whichever thread it comes from: the terminal
+  /// message, which follows, is the last.
   func end() {
     state.withLock { $0.ended = true }
   }

@@ -1,4 +1,5 @@
-import Glibc
+// `stdout` is a C global variable: the import says that its accesses here are known to be safe.
+@preconcurrency import Glibc
 
 /// The entry of an engine's executable.
 ///
@@ -8,6 +9,9 @@ import Glibc
 public enum EngineMain {
   /// Exit status of an engine that was started by hand on a terminal (`EX_USAGE` of sysexits.h).
   public static let usageStatus: CInt = 64
+
+  /// How long jobs have to end after the host has closed the wire, before the process ends without them.
+  static let endOfInputGraceSeconds: CUnsignedInt = 2
 
   /// Takes the wire off descriptors 0 and 1, serves `engine`, and ends the process.
   ///
@@ -32,7 +36,13 @@ public enum EngineMain {
       complain("cannot take over the wire: errno \(errno)")
       exit(71)  // EX_OSERR
     }
-    _ = await EngineServer(engine, input: input, output: output).run()
+    // A line that was printed before a crash is then in the log.
+    setvbuf(stdout, nil, _IOLBF, 0)
+    _ = await EngineServer(engine, input: input, output: output).run {
+      // The host is gone. A job that does not obey must not keep the process.
+      sleep(endOfInputGraceSeconds)
+      _exit(0)
+    }
     // Not exit(): with the host gone, or its answer given, destructors of native libraries can only do harm.
     fflush(nil)
     _exit(0)

@@ -22,11 +22,17 @@ public final class EngineServer<E: Engine>: Sendable {
     case ended(Ending, RequestID?)
   }
 
+  /// How far the handshake is. Successors: fresh → greeting → ready; greeting → fresh when the engine refuses.
+  private enum Phase: Sendable {
+    case fresh, greeting, ready
+  }
+
   private let engine: E
   private let input: CInt
   private let wire: WireWriter
   private let jobs = Mutex<[String: EngineJob]>([:])
   private let lineLimit: Mutex<Int>
+  private let phase = Mutex(Phase.fresh)
 
   /// - Parameters:
   ///   - input: a blocking descriptor to read from; the caller keeps owning it.
@@ -38,13 +44,18 @@ public final class EngineServer<E: Engine>: Sendable {
     lineLimit = Mutex(LineFramer.defaultLineBytes)
   }
 
-  /// Serves until the host asks for shutdown or closes the wire. Jobs still running then are cancelled; with
-  /// `.shutdown` they are also waited for.
-  public func run() async -> Ending {
+  /// Serves until the host asks for shutdown or closes the wire. Jobs still running then are cancelled and waited
+  /// for.
+  public func run() async -> Ending { await run(atEndOfInput: {}) }
+
+  /// As `run()`; `atEndOfInput` is called on the reader's thread once the host has closed the wire and the jobs have
+  /// been told, whether or not they obey.
+  func run(atEndOfInput: @escaping @Sendable () -> Void) async -> Ending {
     let (work, feed) = AsyncStream.makeStream(of: Work.self)
     let reader = ReaderThread { [self] in
-      self.read { feed.yield($0) }
+      let ending = self.read { feed.yield($0) }
       feed.finish()
+      if ending == .endOfInput { atEndOfInput() }
     }
     reader.start()
     return await withTaskGroup(of: Void.self) { group in
@@ -68,7 +79,7 @@ public final class EngineServer<E: Engine>: Sendable {
 
   // MARK: Reading
 
-  private func read(_ yield: (Work) -> Void) {
+  private func read(_ yield: (Work) -> Void) -> Ending {
     var framer = LineFramer()
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 16)
     defer { buffer.deallocate() }
@@ -76,15 +87,17 @@ public final class EngineServer<E: Engine>: Sendable {
       let count = Glibc.read(input, buffer.baseAddress, buffer.count)
       if count < 0, errno == EINTR { continue }
       guard count > 0 else {
+        // Told here too: the task that serves may be slow to get its turn.
+        for job in jobs.withLock({ Array($0.values) }) { job.cancel() }
         yield(.ended(.endOfInput, nil))
-        return
+        return .endOfInput
       }
       framer.limit = lineLimit.withLock { $0 }
       var ended = false
       framer.feed(UnsafeRawBufferPointer(rebasing: buffer[..<count])) { event in
         if !ended { ended = receive(event, yield) }
       }
-      if ended { return }
+      if ended { return .shutdown }
     }
   }
 
@@ -140,16 +153,13 @@ public final class EngineServer<E: Engine>: Sendable {
         yield(.ended(.shutdown, id))
         return true
       case Method.initialize:
-        try initialize(id, try InitializeParameters(params), yield)
-      case Method.modelLoad:
-        yield(.load(id, try ModelLoadParameters(params).model))
-      case Method.modelUnload:
-        yield(.unload(id, try ModelUnloadParameters(params).id))
-      case Method.jobRun:
-        // Registered here, so that a cancel right behind it finds the job.
-        let job = EngineJob(parameters: try JobRunParameters(params), wire: wire)
-        jobs.withLock { $0[job.id] = job }
-        yield(.job(id, job))
+        initialize(id, try InitializeParameters(params), yield)
+      case Method.modelLoad, Method.modelUnload, Method.jobRun:
+        guard phase.withLock({ $0 == .ready }) else {
+          reply(id, RPCError(code: RPCError.invalidRequestCode, message: "\(method) before initialize was answered"))
+          return false
+        }
+        try accept(id, method, params, yield)
       default:
         reply(id, RPCError(code: RPCError.methodNotFoundCode, message: "unknown method \(method)"))
       }
@@ -159,7 +169,29 @@ public final class EngineServer<E: Engine>: Sendable {
     return false
   }
 
-  private func initialize(_ id: RequestID, _ parameters: InitializeParameters, _ yield: (Work) -> Void) throws {
+  private func accept(_ id: RequestID, _ method: String, _ params: JSONValue, _ yield: (Work) -> Void) throws {
+    switch method {
+    case Method.modelLoad:
+      yield(.load(id, try ModelLoadParameters(params).model))
+    case Method.modelUnload:
+      yield(.unload(id, try ModelUnloadParameters(params).id))
+    default:
+      // Registered here, so that a cancel right behind it finds the job.
+      let job = EngineJob(parameters: try JobRunParameters(params), wire: wire)
+      let isNew = jobs.withLock { jobs in
+        guard jobs[job.id] == nil else { return false }
+        jobs[job.id] = job
+        return true
+      }
+      guard isNew else {
+        reply(id, RPCError(code: RPCError.invalidParamsCode, message: "job \(job.id) is already running"))
+        return
+      }
+      yield(.job(id, job))
+    }
+  }
+
+  private func initialize(_ id: RequestID, _ parameters: InitializeParameters, _ yield: (Work) -> Void) {
     let common = Set(parameters.protocolVersions).intersection(Method.protocolVersions)
     guard let version = common.max() else {
       reply(
@@ -170,10 +202,23 @@ public final class EngineServer<E: Engine>: Sendable {
             + "this engine \(Method.protocolVersions)"))
       return
     }
-    if let wish = engine.information.lineBytes {
-      lineLimit.withLock { $0 = min(wish, parameters.lineBytes, LineFramer.maximumLineBytes) }
+    let isFirst = phase.withLock { phase in
+      defer { if phase == .fresh { phase = .greeting } }
+      return phase == .fresh
     }
+    guard isFirst else {
+      reply(id, RPCError(code: RPCError.invalidRequestCode, message: "initialize was sent before"))
+      return
+    }
+    if let agreed = agreedLineBytes(parameters) { lineLimit.withLock { $0 = agreed } }
     yield(.initialize(id, parameters, version: version))
+  }
+
+  /// The line cap of both directions from the answer on; nil when the engine has no wish.
+  private func agreedLineBytes(_ parameters: InitializeParameters) -> Int? {
+    engine.information.lineBytes.map { wish in
+      max(LineFramer.defaultLineBytes, min(wish, parameters.lineBytes, LineFramer.maximumLineBytes))
+    }
   }
 
   private func reply(_ id: RequestID?, _ error: RPCError) { wire.send(.failure(id: id, error: error)) }
@@ -185,11 +230,14 @@ public final class EngineServer<E: Engine>: Sendable {
     case .initialize(let id, let parameters, let version):
       await answer(id) {
         let information = engine.information
+        var next = Phase.fresh
+        defer { phase.withLock { $0 = next } }
         let models = try await engine.initialize(parameters)
+        next = .ready
         return InitializeResult(
           protocolVersion: version, engine: PeerVersion(name: information.name, version: information.version),
           features: information.features.map(\.rawValue), concurrency: information.concurrency, models: models,
-          lineBytes: information.lineBytes.map { min($0, parameters.lineBytes) }
+          lineBytes: agreedLineBytes(parameters)
         ).json
       }
     case .load(let id, let model):

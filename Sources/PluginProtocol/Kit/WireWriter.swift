@@ -11,10 +11,13 @@ final class WireWriter: Sendable {
 
   init(descriptor: CInt) { self.descriptor = descriptor }
 
-  func send(_ message: Envelope) {
+  /// Writes one message, unless `condition` is false when its turn has come.
+  ///
+  /// The condition is asked with the writer held, so what it decides stays true in the order of the wire.
+  func send(_ message: Envelope, if condition: () -> Bool = { true }) {
     let frame = message.frame
     open.withLock { open in
-      guard open else { return }
+      guard open, condition() else { return }
       var offset = 0
       while offset < frame.count {
         let written = frame.withUnsafeBytes { bytes in

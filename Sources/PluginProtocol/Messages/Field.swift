@@ -50,7 +50,11 @@ public struct FieldReader: Sendable {
   public func bool(_ key: String) throws(FieldError) -> Bool? { try read(key, "true or false") { $0.bool } }
   /// An optional object.
   public func object(_ key: String) throws(FieldError) -> JSONValue? {
-    try read(key, "an object") { $0.object == nil ? nil : $0 }
+    // Spelt out: in a conditional expression `nil` would be JSON's null, which is a value.
+    try read(key, "an object") { value -> JSONValue? in
+      guard value.object != nil else { return Optional.none }
+      return value
+    }
   }
   /// An optional list of strings.
   public func strings(_ key: String) throws(FieldError) -> [String]? {

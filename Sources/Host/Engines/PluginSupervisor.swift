@@ -1,0 +1,358 @@
+import Glibc
+import PluginProtocol
+import Synchronization
+
+/// What a supervisor needs of the worker around it.
+package struct SupervisorContext: Sendable {
+  package var dispatcher: Dispatcher
+  package var runner: JobRunner
+  package var spawner: ProcessSpawner
+  package var clock: any HostClock
+  package var log: HostLog
+  /// Makes all that is needed to start a process of the plugin; creates its directories.
+  package var launch: @Sendable (Plugin, _ slot: Int) throws -> EngineLaunch
+  /// Engine that the catalogue names for a model, if it does.
+  package var modelEngine: @Sendable (_ model: String) -> String?
+  /// Keeps a model's files from being removed while an engine has it loaded; nil for models without files.
+  package var claimModel: @Sendable (_ model: String) -> ModelUse?
+  package var restart: RestartPolicy.Settings
+}
+
+/// Keeps one plugin's engine processes: starts them when there is work, hands them jobs, starts them again when they die.
+package final class PluginSupervisor: Sendable {
+  /// Why `run` has returned.
+  package enum Outcome: Sendable, Equatable {
+    /// It was retired, or the worker stops.
+    case retired
+    /// The engine kept dying.
+    case quarantined(String)
+    /// It will not work until it changes.
+    case unusable(String)
+  }
+
+  package let plugin: Plugin
+  package let record: PluginRecord
+  private let context: SupervisorContext
+  private let preload: Bool
+
+  private struct State {
+    var policy: RestartPolicy
+    var isRetired = false
+    var places: Set<Dispatcher.Place> = []
+    /// Raised by `restart`: processes of an older generation leave.
+    var generation = 0
+    var outcome: Outcome?
+  }
+  private let state: Mutex<State>
+  /// One a slot: its backoff.
+  private let naps: [Nap]
+
+  package init(plugin: Plugin, record: PluginRecord, preload: Bool, context: SupervisorContext) {
+    self.plugin = plugin
+    self.record = record
+    self.preload = preload
+    self.context = context
+    state = Mutex(State(policy: RestartPolicy(settings: context.restart)))
+    naps = (0..<plugin.manifest.processes).map { _ in Nap() }
+  }
+
+  /// Serves until retired. Running jobs end first; cancelling the task stops engines and gives their jobs back.
+  package func run() async -> Outcome {
+    await withDiscardingTaskGroup { group in
+      for slot in 0..<plugin.manifest.processes {
+        group.addTask { await self.runSlot(slot) }
+      }
+    }
+    return state.withLock { $0.outcome ?? .retired }
+  }
+
+  /// Takes the plugin out of service: its processes finish the jobs they have, then leave.
+  package func retire() {
+    let places = state.withLock { state in
+      state.isRetired = true
+      return state.places
+    }
+    for place in places { context.dispatcher.retire(place) }
+    for nap in naps { nap.wake() }
+  }
+
+  /// Starts the plugin's processes anew; running jobs end on the old ones. A restart by hand is no crash.
+  package func restart() {
+    record.note("restart", "asked for by the operator")
+    let places = state.withLock { state in
+      state.generation += 1
+      state.policy.forgive()
+      return state.places
+    }
+    for place in places { context.dispatcher.retire(place) }
+    for nap in naps { nap.wake() }
+  }
+
+  // MARK: One slot
+
+  private func runSlot(_ slot: Int) async {
+    var isWanted = preload
+    while true {
+      let place = context.dispatcher.makePlace()
+      let generation: Int? = state.withLock { state in
+        guard !state.isRetired, state.outcome == nil, !Task.isCancelled else { return nil }
+        state.places.insert(place)
+        return state.generation
+      }
+      guard let generation else { return }
+      defer {
+        state.withLock { _ = $0.places.remove(place) }
+        context.dispatcher.forget(place)
+      }
+      var first: WaitingJob?
+      if !isWanted {
+        first = await context.dispatcher.next(place, isWarm: false, serves: serves)
+        if first == nil { continue }
+      }
+      isWanted = await life(slot, place, first: first, generation: generation)
+    }
+  }
+
+  private var serves: @Sendable (JobLane) -> Bool {
+    let manifest = plugin.manifest
+    let modelEngine = context.modelEngine
+    return { lane in ModelRouter.serves(manifest, lane.kind, lane.model, engine: modelEngine(lane.model)) }
+  }
+
+  /// One process from spawn to sweep. Returns whether another one is wanted without a job for it.
+  private func life(_ slot: Int, _ place: Dispatcher.Place, first: WaitingJob?, generation: Int) async -> Bool {
+    let name = plugin.name
+    let record = record
+    let served = Served()
+    var pending = first
+    do {
+      let launch = try context.launch(plugin, slot)
+      record.update { state in
+        state.counters.starts += 1
+        state.processes[slot] = PluginRecord.Process(state: .starting, startedAt: Timestamp.now())
+      }
+      defer { record.update { $0.processes[slot] = nil } }
+      let (value, end) = try await withEngine(
+        launch, spawner: context.spawner, clock: context.clock, emit: listener(slot)
+      ) { engine, description in
+        if let first { context.dispatcher.reserve(first, for: place) }
+        served.ready(at: context.clock.now())
+        await self.serve(slot, place, engine, description, served)
+        record.update { $0.processes[slot]?.state = .stopping }
+        return true
+      }
+      if value != nil { pending = nil }
+      record.add(end.counters)
+      if let pending { context.dispatcher.giveBack(pending) }
+      pending = nil
+      return await after(end, served, slot)
+    } catch {
+      if let pending, !served.wasReady { context.dispatcher.giveBack(pending) }
+      context.log.write(.error, name, "\(error)")
+      return await died("\(error)", served, slot, isStart: true)
+    }
+  }
+
+  /// Runs jobs until the process dies, has been idle for long enough, or its place is retired.
+  private func serve(
+    _ slot: Int, _ place: Dispatcher.Place, _ engine: EngineProcess, _ description: EngineDescription, _ served: Served
+  ) async {
+    let models = EngineModels(engine, claim: context.claimModel)
+    record.update { state in
+      state.processes[slot]?.state = .ready
+      state.processes[slot]?.pid = engine.pid
+      state.processes[slot]?.models = { models.ids }
+      state.backoffUntil = nil
+    }
+    let here = JobRunner.Place(
+      plugin: plugin.name, pid: engine.pid, engine: engine, description: description, models: models)
+    let lanes = min(description.concurrency, plugin.manifest.concurrency)
+    let idleExit = plugin.manifest.timeouts.idleExit
+    let narrowed = description.models.map { $0.map { ModelPattern($0) } }
+    let base = serves
+    let serves: @Sendable (JobLane) -> Bool = { lane in
+      base(lane) && (narrowed.map { patterns in patterns.contains { $0.matches(lane.model) } } ?? true)
+    }
+    await withDiscardingTaskGroup { group in
+      group.addTask {
+        await engine.gone()
+        self.context.dispatcher.retire(place)
+      }
+      group.addTask { await self.retireWhenIdle(place, served, idleExit) }
+      await withDiscardingTaskGroup { workers in
+        for _ in 0..<lanes {
+          workers.addTask {
+            while let job = await self.context.dispatcher.next(place, isWarm: true, serves: serves) {
+              served.begin()
+              self.record.update { $0.processes[slot]?.jobs.append(job.id.description) }
+              let verdict = await self.context.runner.run(job, at: here)
+              self.record.update { state in
+                state.processes[slot]?.jobs.removeAll { $0 == job.id.description }
+              }
+              served.end(good: verdict == .good, at: self.context.clock.now())
+              self.context.dispatcher.jobLeft()
+              if verdict == .gone { return }
+            }
+          }
+        }
+      }
+      engine.stop(grace: plugin.manifest.timeouts.shutdown)
+      group.cancelAll()
+    }
+  }
+
+  private func retireWhenIdle(_ place: Dispatcher.Place, _ served: Served, _ idleExit: Duration) async {
+    guard !preload else { return }
+    while !Task.isCancelled {
+      let now = context.clock.now()
+      let idle = served.idle(now: now)
+      if let idle, idle >= idleExit {
+        record.note("idle", "stopped after \(idle.short) without a job")
+        context.dispatcher.retire(place)
+        return
+      }
+      // At most one look every idleExit: while jobs run there is nothing to decide.
+      try? await Task.sleep(for: idleExit - (idle ?? .zero))
+    }
+  }
+
+  private func listener(_ slot: Int) -> @Sendable (EngineEvent) -> Void {
+    let record = record
+    let log = context.log
+    let name = plugin.name
+    return { event in
+      switch event {
+      case .started(let pid): record.update { $0.processes[slot]?.pid = pid }
+      case .ready(let engine):
+        record.note("ready", "\(engine.name) \(engine.version)")
+        log.write(.info, name, "ready: \(engine.name) \(engine.version)")
+      case .stderr(let line):
+        record.stderr(line)
+        log.write(.debug, name, line)
+      case .stderrDropped(let count): log.write(.warn, name, "\(count) lines of stderr came too fast and were dropped")
+      case .noise(let line):
+        log.write(.warn, name, "not a message on stdout (did you print to stdout?): \(line)")
+      case .log(let message):
+        log.write(LogLevel(message.level), name, message.message, jobText: message.jobID)
+      case .protocolError(let what, let evidence):
+        log.write(.warn, name, "protocol error: \(what): \(evidence.prefix(200))")
+      case .killed(let reason):
+        record.note("killed", reason.description)
+        log.write(.error, name, "killed: \(reason)")
+      case .died(let diagnosis): record.note("ended", diagnosis)
+      }
+    }
+  }
+
+  // MARK: After a life
+
+  private func after(_ end: EngineEnd, _ served: Served, _ slot: Int) async -> Bool {
+    switch end.cause {
+    case .stopped:
+      context.log.write(.debug, plugin.name, "stopped")
+      return false
+    case .incompatible:
+      context.log.write(.error, plugin.name, end.diagnosis)
+      outOfService(.unusable(end.diagnosis))
+      return false
+    case .killed(.ignoredCancel):
+      return true
+    case .failedToStart, .crashed, .killed:
+      let isStart = end.cause == .failedToStart
+      context.log.write(.error, plugin.name, end.diagnosis + tail(end))
+      if end.isLost { context.log.write(.error, plugin.name, "a process of it cannot be killed: its slot stays unused") }
+      return await died(end.diagnosis, served, slot, isStart: isStart)
+    }
+  }
+
+  private func tail(_ end: EngineEnd) -> String {
+    let lines = end.stderrTail.suffix(ExitDiagnosis.tailLimit)
+    return lines.isEmpty ? "" : "; last on stderr: " + lines.joined(separator: " | ")
+  }
+
+  /// A process died by itself. Waits out the backoff; returns whether to start again without a job.
+  private func died(_ diagnosis: String, _ served: Served, _ slot: Int, isStart: Bool) async -> Bool {
+    let now = context.clock.now()
+    let decision = state.withLock { state in
+      state.policy.died(
+        now: now, lived: served.lived(now: now), finishedJobs: served.finished,
+        chance: Double.random(in: 0...1))
+    }
+    record.update { $0.counters.crashes += 1 }
+    switch decision {
+    case .quarantine:
+      let reason = "it died \(context.restart.quarantineDeaths) times in \(context.restart.quarantineWindow.short); last: \(diagnosis)"
+      context.log.write(
+        .error, plugin.name,
+        "quarantined: \(reason). Lift it with `stoker plugins enable \(plugin.name)`, or by a change of the plugin")
+      outOfService(.quarantined(reason))
+      return false
+    case .restart(let delay):
+      record.update { state in
+        state.restarts += 1
+        state.backoffUntil = now.advanced(by: delay)
+      }
+      context.log.write(.info, plugin.name, "is started again in \(delay.short), when needed")
+      await naps[slot].rest(delay)
+      record.update { $0.backoffUntil = nil }
+      return !isStart
+    }
+  }
+
+  private func outOfService(_ outcome: Outcome) {
+    let places = state.withLock { state in
+      if state.outcome == nil { state.outcome = outcome }
+      return state.places
+    }
+    for place in places { context.dispatcher.retire(place) }
+    for nap in naps { nap.wake() }
+  }
+}
+
+/// What one process has done, for the restart policy and the idle clock.
+private final class Served: Sendable {
+  private struct State {
+    var readyAt: MonotonicInstant?
+    var running = 0
+    var finished = 0
+    var idleSince: MonotonicInstant?
+  }
+  private let state = Mutex(State())
+
+  var wasReady: Bool { state.withLock { $0.readyAt != nil } }
+
+  func ready(at now: MonotonicInstant) {
+    state.withLock { state in
+      state.readyAt = now
+      state.idleSince = now
+    }
+  }
+  func begin() {
+    state.withLock { state in
+      state.running += 1
+      state.idleSince = nil
+    }
+  }
+  func end(good: Bool, at now: MonotonicInstant) {
+    state.withLock { state in
+      state.running -= 1
+      if good { state.finished += 1 }
+      if state.running == 0 { state.idleSince = now }
+    }
+  }
+  /// How long nothing has run; nil while something does.
+  func idle(now: MonotonicInstant) -> Duration? { state.withLock { $0.idleSince?.duration(to: now) } }
+  func lived(now: MonotonicInstant) -> Duration { state.withLock { $0.readyAt?.duration(to: now) ?? .zero } }
+  var finished: Int { state.withLock { $0.finished } }
+}
+
+extension LogLevel {
+  init(_ level: LogMessage.Level) {
+    switch level {
+    case .debug: self = .debug
+    case .info: self = .info
+    case .warn: self = .warn
+    case .error: self = .error
+    }
+  }
+}

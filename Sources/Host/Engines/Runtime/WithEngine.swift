@@ -1,0 +1,73 @@
+import Glibc
+import PluginProtocol
+
+/// All that is needed to start an engine process.
+package struct EngineLaunch: Sendable {
+  package var process: ProcessSpec
+  package var initialize: InitializeParameters
+  package var limits: SessionLimits
+  /// Time to leave after `shutdown`.
+  package var shutdownGrace: Duration
+
+  package init(
+    process: ProcessSpec, initialize: InitializeParameters, limits: SessionLimits, shutdownGrace: Duration = .seconds(5)
+  ) {
+    self.process = process
+    self.initialize = initialize
+    self.limits = limits
+    self.shutdownGrace = shutdownGrace
+  }
+}
+
+/// Starts an engine, hands it to `body` once it is ready, and ends it when `body` returns: with everything that it started.
+///
+/// Cancelling the task asks the engine to stop; `body` is to return when its jobs do. The returned end says how the
+/// process went; the value is nil when it never became ready.
+package func withEngine<Value: Sendable>(
+  _ launch: EngineLaunch, spawner: ProcessSpawner, clock: any HostClock = SystemHostClock(),
+  emit: @escaping @Sendable (EngineEvent) -> Void,
+  _ body: (EngineProcess, EngineDescription) async -> Value
+) async throws(SpawnError) -> (value: Value?, end: EngineEnd) {
+  let spawned = try await spawner.spawn(launch.process)
+  let engine = try EngineProcess(
+    process: spawned, command: launch.process, limits: launch.limits, clock: clock, emit: emit)
+  try startThread(engine)
+  engine.initialize(launch.initialize)
+  var value: Value?
+  if let description = await engine.ready() {
+    value = await withTaskCancellationHandler {
+      await body(engine, description)
+    } onCancel: {
+      engine.stop(grace: launch.shutdownGrace)
+    }
+  }
+  engine.stop(grace: launch.shutdownGrace)
+  var end = await engine.ended()
+  if end.needsOrphanSweep { end.isLost = try await OrphanReaper.sweep(within: .milliseconds(500)).left > 0 }
+  return (value, end)
+}
+
+/// A thread for an engine: detached for the kernel, awaited through `ended()`.
+private func startThread(_ engine: EngineProcess) throws(SpawnError) {
+  let status = DetachedThread.start(named: "engine") {
+    var thread = EngineThread(engine)
+    engine.finish(thread.run())
+  }
+  guard status == 0 else { throw .host(operation: "starting a thread", errno: status) }
+}
+
+extension EngineProcess {
+  /// The process is gone: everybody who waits gets an answer.
+  fileprivate func finish(_ end: EngineEnd) {
+    let effects: [EngineCore.Effect] = core.withLock { core in
+      core.absorb(core.session.ended(end.diagnosis), now: clock.now()) + core.release()
+    }
+    perform(effects)
+    let (waiter, gone) = core.withLock { core in
+      core.result = end
+      return (core.end.take(), core.takeGone())
+    }
+    for waiter in gone { waiter.resume() }
+    waiter?.resume(returning: end)
+  }
+}

@@ -1,0 +1,35 @@
+/// Every model entry this host knows: the built-in ones, and the operator's, which replace built-in ones of the same id.
+package struct ModelCatalogue: Sendable {
+  /// Sorted by id.
+  package let entries: [ModelEntry]
+  private let byID: [String: ModelEntry]
+
+  /// Merges the operator's entries over the built-in ones.
+  ///
+  /// - Throws: `ModelError` of kind `badEntry` when an entry cannot be used, an id occurs twice among the operator's,
+  ///   or two ids would lie in one directory.
+  package init(builtIn: [ModelEntry] = BuiltInModels.entries, operatorEntries: [ModelEntry] = []) throws(ModelError) {
+    var merged: [String: ModelEntry] = [:]
+    for entry in builtIn { merged[entry.id] = entry }
+    var own: Set<String> = []
+    for entry in operatorEntries {
+      guard own.insert(entry.id).inserted else {
+        throw ModelError(.badEntry, "the model id \(entry.id.quotedForMessage) is declared twice")
+      }
+      merged[entry.id] = entry
+    }
+    var directories: [String: String] = [:]
+    for entry in merged.values.sorted(by: { $0.id < $1.id }) {
+      if let problem = ModelNames.problem(with: entry) { throw ModelError(.badEntry, problem) }
+      if let other = directories.updateValue(entry.id, forKey: ModelNames.onDisk(entry.id)) {
+        throw ModelError(
+          .badEntry, "the models \(other) and \(entry.id) would lie in one directory; rename one of them")
+      }
+    }
+    byID = merged
+    entries = merged.values.sorted { $0.id < $1.id }
+  }
+
+  /// The entry of that id, or nil.
+  package func entry(_ id: String) -> ModelEntry? { byID[id] }
+}

@@ -1,0 +1,46 @@
+import Glibc
+
+/// Where a model's files, locks and records lie.
+struct ModelPlaces: Sendable {
+  /// The models directory, absolute.
+  let root: String
+
+  init(root: String) {
+    let absolute = root.hasPrefix("/") ? root : FileFault.workingDirectory + "/" + root
+    self.root = absolute.count > 1 && absolute.hasSuffix("/") ? String(absolute.dropLast()) : absolute
+  }
+
+  func directory(_ entry: ModelEntry) -> String { "\(root)/\(ModelNames.onDisk(entry.id))" }
+
+  func path(_ file: CatalogueFile, _ entry: ModelEntry) -> String {
+    if case .path(let path) = file.source { return path }
+    return "\(directory(entry))/\(ModelNames.onDisk(file.filename))"
+  }
+
+  func part(_ file: CatalogueFile, _ entry: ModelEntry) -> String { path(file, entry) + ".part" }
+
+  /// The file whose lock stands for the model: one of its own for stored models, else its first file.
+  func lock(_ entry: ModelEntry) -> (path: String, isStored: Bool) {
+    if entry.files.contains(where: { $0.source.isStored }) { return (directory(entry) + "/.lock", true) }
+    return (entry.files.first.map { path($0, entry) } ?? root, false)
+  }
+
+  /// Makes the models directory and the model's own; neither the latter nor anything in it may be a link.
+  func makeDirectory(_ entry: ModelEntry) throws(ModelError) {
+    var path = ""
+    for part in root.split(separator: "/") {
+      path += "/\(part)"
+      guard mkdir(path, 0o755) == 0 || errno == EEXIST || errno == EROFS || errno == EACCES else {
+        throw FileFault.error("make the directory", path)
+      }
+    }
+    let own = directory(entry)
+    guard mkdir(own, 0o755) == 0 || errno == EEXIST else { throw FileFault.error("make the directory", own) }
+    switch try FileStamp.look(own, followLinks: false) {
+    case .other("a directory"): return
+    case .other(let what): throw ModelError(.fileSystem, "\(own) is \(what), not a directory; move it out of the way")
+    case .file: throw ModelError(.fileSystem, "\(own) is a file, not a directory; move it out of the way")
+    case .absent: throw ModelError(.fileSystem, "\(own) vanished while it was made; try again")
+    }
+  }
+}

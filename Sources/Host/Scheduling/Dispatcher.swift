@@ -1,0 +1,200 @@
+import Synchronization
+
+/// Whether jobs are begun.
+package enum Intake: String, Sendable {
+  /// Jobs are taken and begun.
+  case open = "running"
+  /// Jobs are taken from this machine's user and wait; coordinators are refused.
+  case paused
+  /// Nothing new is taken or begun; what runs goes on.
+  case draining
+}
+
+/// Brings waiting jobs and free places together.
+///
+/// A place is one job's worth of an engine process (`concurrency` of them a process). It asks with `next` and gets a job
+/// when there is one that it serves; a place in a running process is preferred to one that would have to start it.
+package final class Dispatcher: Sendable {
+  /// One process's claim to jobs, running or yet to be started.
+  package struct Place: Sendable, Hashable {
+    package let id: Int
+  }
+
+  private struct Waiter {
+    let place: Place
+    let serves: @Sendable (JobLane) -> Bool
+    let isWarm: Bool
+    let continuation: CheckedContinuation<WaitingJob?, Never>
+  }
+
+  private struct State {
+    var queue = JobQueue()
+    var waiters: [Waiter] = []
+    var retired: Set<Place> = []
+    var intake = Intake.open
+    var isClosed = false
+    var nextPlace = 0
+    var reserved: [Place: [WaitingJob]] = [:]
+    /// Jobs handed out and not back.
+    var handedOut = 0
+
+    /// Takes the first job that `serves`, when one may be begun.
+    mutating func pop(_ limit: Int?, where serves: (JobLane) -> Bool) -> WaitingJob? {
+      guard intake == .open, !isClosed, handedOut < limit ?? .max, let job = queue.pop(where: serves) else { return nil }
+      handedOut += 1
+      return job
+    }
+  }
+
+  private let state = Mutex(State())
+  private let clock: any HostClock
+
+  private let limit: Int?
+
+  /// - Parameter limit: jobs that may run at a time over all engines; nil for no bound beyond the engines' own.
+  package init(clock: any HostClock = SystemHostClock(), limit: Int? = nil) {
+    self.clock = clock
+    self.limit = limit
+  }
+
+  // MARK: Places
+
+  /// A new place, at which nobody waits yet.
+  package func makePlace() -> Place {
+    state.withLock { state in
+      state.nextPlace += 1
+      return Place(id: state.nextPlace)
+    }
+  }
+
+  /// Waits for a job for `place`. Nil when the place was retired, the dispatcher was closed, or the task was cancelled.
+  package func next(_ place: Place, isWarm: Bool, serves: @escaping @Sendable (JobLane) -> Bool) async -> WaitingJob? {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let now = clock.now()
+        let answer: WaitingJob?? = state.withLock { state in
+          if state.isClosed || state.retired.contains(place) || Task.isCancelled { return .some(nil) }
+          if var reserved = state.reserved[place], !reserved.isEmpty {
+            let job = reserved.removeFirst()
+            state.reserved[place] = reserved
+            return .some(job)
+          }
+          _ = state.queue.release(now: now)
+          if let job = state.pop(limit, where: serves) { return .some(job) }
+          state.waiters.append(Waiter(place: place, serves: serves, isWarm: isWarm, continuation: continuation))
+          return nil
+        }
+        if let answer { continuation.resume(returning: answer) }
+      }
+    } onCancel: {
+      release { $0.place == place }
+    }
+  }
+
+  /// Gives a job that a place has got to another of its waits: the first `next` of `place` returns it.
+  package func reserve(_ job: WaitingJob, for place: Place) {
+    state.withLock { $0.reserved[place, default: []].append(job) }
+  }
+
+  /// Ends all waiting at a place, now and later. Jobs reserved for it go back into line.
+  package func retire(_ place: Place) {
+    let back = state.withLock { state in
+      state.retired.insert(place)
+      return state.reserved.removeValue(forKey: place) ?? []
+    }
+    release { $0.place == place }
+    for job in back { giveBack(job) }
+  }
+
+  /// The place will not be used again: forgets it.
+  package func forget(_ place: Place) {
+    state.withLock { state in
+      state.retired.remove(place)
+      state.reserved[place] = nil
+    }
+  }
+
+  private func release(where matches: (Waiter) -> Bool) {
+    let released = state.withLock { state in
+      let released = state.waiters.filter(matches)
+      state.waiters.removeAll(where: matches)
+      return released
+    }
+    for waiter in released { waiter.continuation.resume(returning: nil) }
+  }
+
+  // MARK: Jobs
+
+  /// Puts a job into line, or hands it to a place that waits for it.
+  package func enqueue(_ job: WaitingJob) {
+    let now = clock.now()
+    state.withLock { $0.queue.insert(job, now: now) }
+    match()
+  }
+
+  /// A job that was handed out and could not be begun goes back into line.
+  package func giveBack(_ job: WaitingJob) {
+    state.withLock { $0.handedOut -= 1 }
+    enqueue(job)
+  }
+
+  /// A job that was handed out is done with, whatever became of it.
+  package func jobLeft() {
+    state.withLock { $0.handedOut -= 1 }
+    if limit != nil { match() }
+  }
+
+  /// Takes a waiting job out of line. False when it does not wait (any more).
+  package func withdraw(_ id: JobID) -> Bool {
+    state.withLock { $0.queue.remove(id) != nil }
+  }
+
+  /// Takes out every waiting job of the lanes that `matches`.
+  package func withdrawAll(where matches: (JobLane) -> Bool) -> [WaitingJob] {
+    state.withLock { $0.queue.removeAll(where: matches) }
+  }
+
+  /// Lanes in which something waits.
+  package var occupiedLanes: [JobLane] { state.withLock { $0.queue.occupiedLanes } }
+  /// Jobs in line.
+  package var waiting: Int { state.withLock { $0.queue.count } }
+  /// When a delayed job comes into line.
+  package var nextRelease: MonotonicInstant? { state.withLock { $0.queue.nextRelease } }
+
+  // MARK: Intake
+
+  package var intake: Intake { state.withLock { $0.intake } }
+
+  /// Opens or stops the flow of jobs.
+  package func setIntake(_ intake: Intake) {
+    state.withLock { $0.intake = intake }
+    match()
+  }
+
+  /// Ends all waiting for good.
+  package func close() {
+    state.withLock { $0.isClosed = true }
+    release { _ in true }
+  }
+
+  /// Hands waiting jobs to waiting places: also to be called when delayed jobs come into line.
+  package func match() {
+    let now = clock.now()
+    while true {
+      let pair: (Waiter, WaitingJob)? = state.withLock { state in
+        guard !state.waiters.isEmpty else { return nil }
+        _ = state.queue.release(now: now)
+        for warm in [true, false] {
+          for (index, waiter) in state.waiters.enumerated() where waiter.isWarm == warm {
+            guard let job = state.pop(limit, where: waiter.serves) else { continue }
+            state.waiters.remove(at: index)
+            return (waiter, job)
+          }
+        }
+        return nil
+      }
+      guard let pair else { return }
+      pair.0.continuation.resume(returning: pair.1)
+    }
+  }
+}

@@ -1,0 +1,296 @@
+import PluginProtocol
+import Synchronization
+
+/// Takes one job through one engine: claim, model, run, artifacts, terminal state.
+package struct JobRunner: Sendable {
+  let store: JobStore
+  let live: LiveJobs
+  let dispatcher: Dispatcher
+  let router: @Sendable () -> ModelRouter
+  let clock: any HostClock
+  let deaths: DeathCount
+  let log: HostLog
+
+  /// Who runs the job.
+  struct Place: Sendable {
+    var plugin: String
+    var pid: Int32?
+    var engine: EngineProcess
+    var description: EngineDescription
+    var models: EngineModels
+  }
+
+  /// How the attempt went, as far as the engine's reputation goes.
+  enum Verdict: Sendable {
+    /// The engine did what it was asked, or the job was at fault.
+    case good
+    case bad
+    /// The process is gone.
+    case gone
+  }
+
+  /// Runs a job that was taken out of line. The job is in line again, or ended, when this returns.
+  func run(_ job: WaitingJob, at place: Place) async -> Verdict {
+    let attempt: Int
+    live.announce(job.id)
+    do {
+      attempt = try await store.claim(job.id, engine: place.plugin, pid: place.pid, model: job.lane.model)
+    } catch {
+      // Cancelled or expired between the line and here: that is stored already.
+      if case .notQueued = error { return .good }
+      log.write(.error, "scheduler", "cannot claim job \(job.id): \(error)", job: job.id)
+      var later = job
+      later.startableAt = clock.now().advanced(by: .seconds(1))
+      dispatcher.enqueue(later)
+      return .good
+    }
+    let queued = job.queuedAt.duration(to: clock.now())
+    let verdict = await attemptJob(job, attempt, at: place, queued: queued)
+    await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
+    return verdict
+  }
+
+  private func attemptJob(_ job: WaitingJob, _ attempt: Int, at place: Place, queued: Duration) async -> Verdict {
+    let engine = place.engine
+    let id = job.id
+    let handle = LiveJobs.Handle(
+      cancel: { engine.cancel(jobID: id.description) },
+      credit: { engine.credit(jobID: id.description, through: $0) })
+    let mayRun = live.begin(id, attempt: attempt, handle: handle)
+    guard mayRun else {
+      await finish(job, attempt, .cancelled, JobTiming())
+      return .good
+    }
+    let started = clock.now()
+    var loaded = started
+    let parameters: JobRunParameters
+    var held: String?
+    defer { if let held { place.models.release(held) } }
+    do {
+      let route = try await router().route(kind: job.lane.kind, model: job.lane.model)
+      if place.description.abilities.keepsModels {
+        let live = live
+        live.loading(id, model: route.model.id, fraction: nil)
+        let problem = await place.models.acquire(route.model) { progress in
+          live.loading(id, model: progress.model, fraction: progress.fraction)
+        }
+        if let problem { return await failed(job, attempt, problem, at: place, JobTiming(loadMs: started.ms(to: clock))) }
+        held = route.model.id
+      }
+      loaded = clock.now()
+      parameters = JobRunParameters(
+        jobID: id.description, attempt: attempt, kind: job.lane.kind.rawValue, model: route.model,
+        task: try await store.task(id), workDirectory: try store.artifacts.makeWorkDirectory(id, attempt: attempt),
+        deadlineSeconds: job.deadlineAt.map { max(0.001, clock.now().duration(to: $0).inSeconds) })
+    } catch let refusal as RoutingRefusal {
+      await finish(
+        job, attempt, .failure(JobFailure(errorClass: refusal.errorClass, message: refusal.description)), JobTiming())
+      return .good
+    } catch {
+      await requeue(
+        job, attempt, .failed, JobFailure(.resource, "the job could not be prepared: \(error)"), after: .seconds(2))
+      return .good
+    }
+    // A cancel while the model was loading has found no job in the engine.
+    if live.isCancelRequested(id) {
+      await finish(job, attempt, .cancelled, JobTiming(loadMs: started.ms(to: loaded)))
+      return .good
+    }
+    let end = await engine.run(parameters, deadline: job.deadlineAt.map { clock.now().duration(to: $0) }, sink: sink(id, attempt))
+    let timing = JobTiming(
+      queuedMs: queued.inMilliseconds, loadMs: started.ms(to: loaded), runMs: loaded.ms(to: clock))
+    return await settle(job, attempt, end, at: place, timing)
+  }
+
+  private func sink(_ id: JobID, _ attempt: Int) -> JobSink {
+    let live = live
+    return JobSink(
+      progress: { live.report(id, attempt: attempt, $0) }, chunk: { live.take(id, attempt: attempt, $0) })
+  }
+
+  // MARK: Ends
+
+  private func settle(
+    _ job: WaitingJob, _ attempt: Int, _ end: EngineJobEnd, at place: Place, _ timing: JobTiming
+  ) async -> Verdict {
+    switch end {
+    case .succeeded(let result):
+      do {
+        let artifacts =
+          result.artifacts.isEmpty ? [] : try await store.artifacts.take(result.artifacts, of: job.id, attempt: attempt)
+        var output = result.output.object ?? [:]
+        if let usage = result.usage, output["usage"] == nil { output["usage"] = usage }
+        await finish(job, attempt, .success(result: .object(output), artifacts: artifacts), timing)
+        return .good
+      } catch {
+        await store.artifacts.removeArtifacts(of: job.id, attempt: attempt)
+        await finish(job, attempt, .failure(error.failure), timing)
+        return .bad
+      }
+    case .cancelled:
+      await finish(job, attempt, .cancelled, timing)
+      return .good
+    case .deadline:
+      await finish(
+        job, attempt, .failure(JobFailure(errorClass: "deadline", message: "the job's deadline passed while it ran")),
+        timing)
+      return .good
+    case .failed(let error):
+      return await failed(job, attempt, error, at: place, timing)
+    case .lost(let reason):
+      return await lost(job, attempt, reason, at: place)
+    }
+  }
+
+  /// The engine said no, or broke the protocol for this job.
+  private func failed(
+    _ job: WaitingJob, _ attempt: Int, _ error: RPCError, at place: Place, _ timing: JobTiming
+  ) async -> Verdict {
+    let failure = JobFailure(error.failureClass, error.message, evidence: error.data["evidence"])
+    switch error.failureClass {
+    case .badInput, .unsupported, .cancelled:
+      await finish(job, attempt, .failure(failure), timing)
+      return .good
+    case .engineFault:
+      await requeue(job, attempt, .failed, failure, after: .zero)
+      return .bad
+    case .resource, .transient:
+      await requeue(job, attempt, .failed, failure, after: .seconds(1 << min(attempt, 5)))
+      return .good
+    }
+  }
+
+  /// The process went away with the job.
+  private func lost(_ job: WaitingJob, _ attempt: Int, _ reason: LossReason, at place: Place) async -> Verdict {
+    var failure = JobFailure(
+      errorClass: "engine_fault", message: "the engine \(place.plugin) was lost while it ran the job: \(reason.text)")
+    let isOwnDoing: Bool
+    switch reason {
+    case .died, .stalled: isOwnDoing = true
+    case .killed(let kill): isOwnDoing = kill.isBlamedOnJobs
+    }
+    if place.engine.isStopping {
+      await requeue(job, attempt, .superseded, failure, after: .zero, counts: false)
+      return .gone
+    }
+    let tail = place.engine.stderrTail
+    if !tail.isEmpty { failure.evidence = ["stderr": JSONValue(tail)] }
+    if isOwnDoing, deaths.add(job.id, evidence: failure) >= DeathCount.poisonous {
+      let stories = deaths.take(job.id)
+      await finish(
+        job, attempt,
+        .failure(
+          JobFailure(
+            errorClass: "engine_fault",
+            message: "the job ended \(stories.count) engine processes and is not tried again: \(reason.text)",
+            evidence: .array(stories.map(\.json)))), JobTiming())
+      return .gone
+    }
+    await requeue(job, attempt, .lost, failure, after: .zero, counts: isOwnDoing)
+    return .gone
+  }
+
+  private func finish(_ job: WaitingJob, _ attempt: Int, _ end: AttemptEnd, _ timing: JobTiming) async {
+    var end = end
+    var pause = Duration.milliseconds(200)
+    while true {
+      do {
+        let result = try await store.finish(job.id, attempt: attempt, end, timing: timing)
+        if case .recorded(let state) = result { ended(job.id, state) }
+        return
+      } catch {
+        if case .tooLarge = error {
+          end = .failure(JobFailure(.engineFault, "the result does not fit: \(error)"))
+          continue
+        }
+        guard await sleep(pause) else {
+          log.write(.error, "scheduler", "the end of job \(job.id) cannot be stored: \(error)", job: job.id)
+          return
+        }
+        if case .closed = error { return }  // The next life finds the job as it stood.
+        log.write(.warn, "scheduler", "the end of job \(job.id) cannot be stored yet: \(error)", job: job.id)
+        pause = min(pause * 2, .seconds(10))
+      }
+    }
+  }
+
+  private func requeue(
+    _ job: WaitingJob, _ attempt: Int, _ outcome: AttemptOutcome, _ failure: JobFailure, after delay: Duration,
+    counts: Bool = true
+  ) async {
+    do {
+      let result = try await store.loseAttempt(
+        job.id, attempt: attempt, outcome: outcome, failure: failure, requeueAfter: delay.inSeconds,
+        countsAgainstJob: counts)
+      switch result {
+      case .requeued:
+        log.write(.warn, "scheduler", "job \(job.id) goes back into line: \(failure.message)", job: job.id)
+        live.requeued(job.id)
+        var again = job
+        again.attempts = attempt
+        again.startableAt = delay == .zero ? nil : clock.now().advanced(by: delay)
+        dispatcher.enqueue(again)
+      case .ended(let state): ended(job.id, state)
+      case .superseded: break
+      }
+    } catch {
+      log.write(.error, "scheduler", "the end of an attempt at job \(job.id) cannot be stored: \(error)", job: job.id)
+    }
+  }
+
+  private func ended(_ id: JobID, _ state: JobState) {
+    deaths.forget(id)
+    live.finished(id, state)
+  }
+
+  /// False when the task was cancelled.
+  private func sleep(_ time: Duration) async -> Bool {
+    do {
+      try await Task.sleep(for: time)
+      return true
+    } catch {
+      return false
+    }
+  }
+}
+
+/// How many engine processes each job has taken down: a job that killed two is poison.
+package final class DeathCount: Sendable {
+  package static let poisonous = 2
+  private let stories = Mutex<[JobID: [JobFailure]]>([:])
+
+  package init() {}
+
+  /// Counts one more death. Returns how many there are now.
+  func add(_ id: JobID, evidence: JobFailure) -> Int {
+    stories.withLock { stories in
+      stories[id, default: []].append(evidence)
+      return stories[id]?.count ?? 0
+    }
+  }
+
+  func take(_ id: JobID) -> [JobFailure] { stories.withLock { $0.removeValue(forKey: id) ?? [] } }
+  func forget(_ id: JobID) { stories.withLock { $0[id] = nil } }
+}
+
+extension KillReason {
+  /// Whether the job in hand may have caused it. A kill for another job's sake, or at start, is no job's fault.
+  var isBlamedOnJobs: Bool {
+    switch self {
+    case .jobStalled, .noise, .protocolErrors, .partialLine, .closedOutput, .stdinStalled: true
+    case .startTimeout, .ignoredCancel, .loadStalled, .loadTooLong, .badHandshake: false
+    }
+  }
+}
+
+extension Duration {
+  /// In seconds, for JSON.
+  package var inSeconds: Double { Double(saturatedNanoseconds) / 1e9 }
+  /// In whole milliseconds.
+  package var inMilliseconds: Int64 { saturatedNanoseconds / 1_000_000 }
+}
+
+extension MonotonicInstant {
+  func ms(to other: MonotonicInstant) -> Int64 { duration(to: other).inMilliseconds }
+  func ms(to clock: any HostClock) -> Int64 { duration(to: clock.now()).inMilliseconds }
+}

@@ -1,0 +1,74 @@
+import Glibc
+import PluginProtocol
+
+/// Makes what is needed to start a plugin's engine: command, environment, directories, limits.
+package struct EngineLaunchFactory: Sendable {
+  package var layout: HomeLayout
+  package var configuration: HostConfiguration
+  package var resources: MachineResources
+  /// The host's own environment, of which an engine gets only what was asked for and granted.
+  package var environment: [String: String]
+  package var hostVersion: String
+
+  /// - Throws: `SourceDiagnostics` when the operator's settings do not fit the manifest; `HomeError` when a directory
+  ///   cannot be made.
+  package func make(_ plugin: Plugin, slot: Int) throws -> EngineLaunch {
+    let manifest = plugin.manifest
+    let settings = configuration.plugin(plugin.name)
+    let config = try PluginSettings.resolve(manifest: manifest, values: settings.settings, file: layout.configFile)
+    let own = FilePath.join(layout.cacheDirectory, "engines/\(plugin.name)")
+    let cache = FilePath.join(own, "cache")
+    let home = FilePath.join(own, "home")
+    let temporary = FilePath.join(own, "tmp-\(slot)")
+    for directory in [FilePath.join(layout.cacheDirectory, "engines"), own, cache, home, temporary] {
+      guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
+        throw HomeError(path: directory, problem: "cannot create \(directory): \(errorText(errno))")
+      }
+    }
+    let threads = min(manifest.cpuThreads ?? .max, configuration.resources.cpuThreads ?? resources.cpuThreads)
+    let memory = configuration.resources.memory.map(UInt64.init) ?? resources.memoryBytes
+    return EngineLaunch(
+      process: ProcessSpec(
+        launcher: layout.launcher, command: plugin.arguments,
+        environment: engineEnvironment(manifest, settings, home: home, temporary: temporary),
+        workingDirectory: plugin.directory,
+        limits: ProcessSpec.Limits(
+          openFiles: manifest.limits.openFiles.map(UInt64.init) ?? 4096,
+          addressSpaceBytes: manifest.limits.addressSpace.map(UInt64.init),
+          processes: manifest.limits.processes.map(UInt64.init))),
+      initialize: InitializeParameters(
+        host: PeerVersion(name: "stoker", version: hostVersion), features: Feature.allCases.map(\.rawValue),
+        config: config,
+        directories: EngineDirectories(
+          models: layout.modelsDirectory, cache: cache, work: FilePath.join(layout.dataDirectory, "work")),
+        resources: EngineResources(cpuThreads: max(1, threads), memoryBytes: memory)),
+      limits: SessionLimits(manifest.timeouts), shutdownGrace: min(manifest.timeouts.shutdown, .seconds(2)))
+  }
+
+  /// Built from nothing: an engine sees no variable of the host but the ones named here.
+  private func engineEnvironment(
+    _ manifest: PluginManifest, _ settings: PluginConfiguration, home: String, temporary: String
+  ) -> [String: String] {
+    var engine = [
+      "PATH": environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin", "HOME": home, "TMPDIR": temporary,
+      "LANG": environment["LANG"] ?? "C.UTF-8",
+    ]
+    if let zone = environment["TZ"] { engine["TZ"] = zone }
+    let granted = PluginSettings.environment(
+      manifest: manifest, granted: settings.environmentGrant, host: environment)
+    return engine.merging(granted) { own, _ in own }
+  }
+}
+
+extension SessionLimits {
+  /// The clocks of a manifest.
+  package init(_ timeouts: PluginTimeouts) {
+    self.init()
+    initialize = timeouts.initialize
+    loadStall = timeouts.loadStall
+    loadMaximum = max(.seconds(1800), timeouts.loadStall * 10)
+    jobStall = timeouts.jobStall
+    job = timeouts.job
+    cancelGrace = timeouts.cancelGrace
+  }
+}
