@@ -59,7 +59,6 @@ struct CLIError: Error, Equatable, Sendable {
     case let error as ConfigurationEditor.EditError: CLIError(.usage, class: "configuration", error.description)
     case let error as SafeFile.ReadError: CLIError(.usage, class: "file", error.description)
     case let error as UnknownJobKind: CLIError(.usage, class: "unknown_kind", error.description)
-    case let error as JobStoreError: CLIError(.failed, class: "storage", error.description)
     default: nil
     }
   }

@@ -1,13 +1,11 @@
 import ArgumentParser
 import Glibc
-import PluginProtocol
 
 /// The program: parses, runs one command, and turns whatever happened into a message and an exit status.
 @main
 enum Main {
   static func main() async {
     let arguments = Array(CommandLine.arguments.dropFirst())
-    let console = Console.standard()
     do {
       var command = try StokerCommand.parseAsRoot(arguments)
       if var asynchronous = command as? any AsyncParsableCommand {
@@ -16,44 +14,39 @@ enum Main {
         try command.run()
       }
     } catch {
-      exit(report(error, arguments: arguments, to: console).rawValue)
+      exit(report(error, arguments: arguments, to: Console.standard()).rawValue)
     }
   }
 
   /// Says what went wrong: on stderr for people, on stdout as `{"error": {class, message}}` for programs.
   static func report(_ error: any Error, arguments: [String], to console: Console) -> ExitStatus {
-    if isParserMessage(error) {
+    if CLIError.known(error) == nil {
+      let code = StokerCommand.exitCode(for: error)
       let text = StokerCommand.fullMessage(for: error)
-      guard StokerCommand.exitCode(for: error) != .success else {
+      if code == .success {
         // Help, the version, a completion script: what was asked for.
         try? console.line(text)
         return .done
       }
-      return report(CLIError(.usage, class: "usage", StokerCommand.message(for: error)), arguments, to: console) {
-        // The parser's own text goes on with the usage of the command that was meant.
-        text.hasPrefix("Error: ") ? "stoker: " + text.dropFirst(7) : "stoker: " + text
+      if code == .validationFailure {
+        // The parser's text goes on with the usage of the command that was meant.
+        let failure = CLIError.usage(StokerCommand.message(for: error))
+        return report(failure, text.hasPrefix("Error: ") ? String(text.dropFirst(7)) : text, arguments, console)
       }
     }
     let failure = CLIError(error)
-    return report(failure, arguments, to: console) {
-      failure.message.isEmpty ? "" : "stoker: " + failure.message
-    }
+    return report(failure, failure.message, arguments, console)
   }
 
   private static func report(
-    _ failure: CLIError, _ arguments: [String], to console: Console, text: () -> String
+    _ failure: CLIError, _ text: String, _ arguments: [String], _ console: Console
   ) -> ExitStatus {
-    if arguments.prefix(while: { $0 != "--" }).contains("--json"), !failure.isReported {
+    guard !failure.isReported else { return failure.status }
+    if arguments.prefix(while: { $0 != "--" }).contains("--json") {
       try? console.json(failure.json)
-    } else {
-      let text = text()
-      if !text.isEmpty { console.note(text) }
+    } else if !text.isEmpty {
+      console.note("stoker: " + text)
     }
     return failure.status
-  }
-
-  /// True for what the argument parser throws itself.
-  private static func isParserMessage(_ error: any Error) -> Bool {
-    CLIError.known(error) == nil
   }
 }

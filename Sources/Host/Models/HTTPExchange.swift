@@ -197,7 +197,8 @@ final class HTTPExchange {
         .refusedURL, "\(exchange.request.url.redacted) does not resolve to this machine; use https")
       return curl_socket_t(-1)
     }
-    return socket(address.pointee.family, address.pointee.socktype | Int32(SOCK_CLOEXEC.rawValue), address.pointee.protocol)
+    return socket(
+      address.pointee.family, address.pointee.socktype | Int32(SOCK_CLOEXEC.rawValue), address.pointee.protocol)
   }
 }
 

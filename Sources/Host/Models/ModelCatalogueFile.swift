@@ -44,7 +44,8 @@ private struct ModelEntryReader {
           fields.error("id", problem)
         } else if !seen.insert(entry.id).inserted {
           fields.error("id", "\(entry.id) is declared twice; remove one")
-        } else if let other = directories.updateValue(entry.id, forKey: ModelNames.onDisk(entry.id)), other != entry.id {
+        } else if let other = directories.updateValue(entry.id, forKey: ModelNames.onDisk(entry.id)), other != entry.id
+        {
           fields.error("id", "\(entry.id) would lie in the same directory as \(other); rename it")
         } else if !entry.files.isEmpty, let problem = ModelNames.problem(with: entry) {
           fields.error("files", problem)

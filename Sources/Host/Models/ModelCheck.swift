@@ -71,7 +71,7 @@ struct ModelCheck {
     do {
       try places.makeDirectory(entry)
       try record.write(directory: places.directory(entry))
-    } catch where error.kind == .fileSystem {
+    } catch  where error.kind == .fileSystem {
       return
     }
     isRecordChanged = false

@@ -18,7 +18,8 @@ package enum ModelNames {
   /// Says why a filename cannot be used, or nil when it can.
   package static func problem(withFilename name: String) -> String? {
     if name.isEmpty { return "a filename must not be empty" }
-    if name == "." || name == ".." || name.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 < 0x20 || $0 == 0x7F }) {
+    if name == "." || name == ".." || name.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 < 0x20 || $0 == 0x7F })
+    {
       return "a filename is one plain path component, unlike \(name.quotedForMessage)"
     }
     if name.utf8.count > longestFilename { return "a filename has at most \(longestFilename) bytes" }
@@ -63,7 +64,9 @@ package enum ModelNames {
 
   private static func problem(_ package: String, _ version: String, _ member: String) -> String? {
     let first = package.utf8.first.map(isAlphanumeric) ?? false
-    if !first || !package.utf8.allSatisfy(isPlain) { return "\(package.quotedForMessage) is not the name of a Python package" }
+    if !first || !package.utf8.allSatisfy(isPlain) {
+      return "\(package.quotedForMessage) is not the name of a Python package"
+    }
     let versionBytes = version.utf8
     if !(versionBytes.first.map(isAlphanumeric) ?? false)
       || !versionBytes.allSatisfy({ isPlain($0) || $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "!") })

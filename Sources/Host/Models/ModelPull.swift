@@ -32,7 +32,9 @@ extension ModelStore {
         .badEntry, "model \(id) uses files where they lie; delete them yourself and take it out of models.yaml")
     }
     try await onBlockingThread { cancel in
-      guard case .other("a directory") = try FileStamp.look(isPlain ? places.root : places.directory(entry), followLinks: isPlain)
+      guard
+        case .other("a directory") = try FileStamp.look(
+          isPlain ? places.root : places.directory(entry), followLinks: isPlain)
       else { return }
       let held = try FileLock.exclusive(
         lock.path, create: lock.isStored, waitsForWriters: false, cancel: cancel, onWait: {})
@@ -78,7 +80,8 @@ struct ModelPull {
         onWait: { first.report(bytes: 0, total: nil, stage: .waiting) })
       guard let lock else {
         throw ModelError(
-          .inUse, "model \(entry.id) is damaged and in use; unload it (stoker models unload \(entry.id)) and pull again")
+          .inUse, "model \(entry.id) is damaged and in use; unload it (stoker models unload \(entry.id)) and pull again"
+        )
       }
       defer { lock.release() }
       Self.sweep(store.places.directory(entry))

@@ -95,7 +95,8 @@ package struct ModelStore: Sendable {
       first = first ?? path
     }
     return ModelStatus(
-      id: entry.id, kind: entry.kind, engine: entry.engine, state: state, bytes: bytes > 0 ? bytes : entry.declaredBytes,
+      id: entry.id, kind: entry.kind, engine: entry.engine, state: state,
+      bytes: bytes > 0 ? bytes : entry.declaredBytes,
       path: first, license: entry.license)
   }
 
@@ -171,11 +172,16 @@ package struct ModelStore: Sendable {
   package func acquireUse(_ id: String) throws(ModelError) -> ModelUse {
     let entry = try entry(id)
     let lock = places.lock(entry)
-    guard let first = entry.files.first, case .file = try FileStamp.look(places.path(first, entry), followLinks: !first.source.isStored)
-    else { throw ModelError(.notPresent, "model \(id) is not on this machine; fetch it with: stoker models pull \(id)") }
+    guard let first = entry.files.first,
+      case .file = try FileStamp.look(places.path(first, entry), followLinks: !first.source.isStored)
+    else {
+      throw ModelError(.notPresent, "model \(id) is not on this machine; fetch it with: stoker models pull \(id)")
+    }
     // What cannot be written cannot be removed either: there a missing lock file takes nothing away.
     let canWrite = access(places.directory(entry), W_OK) == 0
-    if lock.isStored, !canWrite, case .absent = try FileStamp.look(lock.path, followLinks: false) { return ModelUse(nil) }
+    if lock.isStored, !canWrite, case .absent = try FileStamp.look(lock.path, followLinks: false) {
+      return ModelUse(nil)
+    }
     let target = lock.isStored ? lock.path : FileFault.resolved(lock.path)
     switch try FileLock.tryShared(target, create: lock.isStored && canWrite) {
     case .taken(let lock): return ModelUse(lock)

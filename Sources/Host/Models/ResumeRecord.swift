@@ -51,7 +51,9 @@ enum SmallFile {
     var bytes = [UInt8](repeating: 0, count: Int(stamp.size))
     var filled = 0
     while filled < bytes.count {
-      let got = bytes.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress?.advanced(by: filled), $0.count - filled) }
+      let got = bytes.withUnsafeMutableBytes {
+        Glibc.read(descriptor, $0.baseAddress?.advanced(by: filled), $0.count - filled)
+      }
       if got < 0, errno == EINTR { continue }
       guard got > 0 else { return nil }
       filled += got
@@ -67,7 +69,9 @@ enum SmallFile {
     defer { close(descriptor) }
     var written = 0
     while written < bytes.count {
-      let result = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress?.advanced(by: written), $0.count - written) }
+      let result = bytes.withUnsafeBytes {
+        Glibc.write(descriptor, $0.baseAddress?.advanced(by: written), $0.count - written)
+      }
       if result < 0, errno == EINTR { continue }
       guard result > 0 else {
         let fault = FileFault.error("write", path)

@@ -180,7 +180,8 @@ enum ToolText {
   static func clean(_ bytes: [UInt8]) -> String {
     let text = String(decoding: bytes, as: UTF8.self)
     let visible = String(
-      String.UnicodeScalarView(text.unicodeScalars.filter { $0 == "\n" || ($0.value >= 0x20 && !(0x7F..<0xA0).contains($0.value)) }))
+      String.UnicodeScalarView(
+        text.unicodeScalars.filter { $0 == "\n" || ($0.value >= 0x20 && !(0x7F..<0xA0).contains($0.value)) }))
     return visible.split(separator: "\n", omittingEmptySubsequences: true).map { line in
       line.split(separator: " ", omittingEmptySubsequences: false).map { redact(String($0)) }.joined(separator: " ")
     }.joined(separator: "\n")

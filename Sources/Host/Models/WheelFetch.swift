@@ -146,7 +146,8 @@ struct PipTool: Sendable {
   /// The interpreter named in a script's first line.
   private static func interpreter(ofScript path: String) -> String? {
     guard let bytes = SmallFile.read(path), bytes.starts(with: Array("#!/".utf8)) else { return nil }
-    let line = String(decoding: bytes.dropFirst(2).prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: " ") }, as: UTF8.self)
+    let line = String(
+      decoding: bytes.dropFirst(2).prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: " ") }, as: UTF8.self)
     return line.contains("python") && access(line, X_OK) == 0 ? line : nil
   }
 }

@@ -21,6 +21,7 @@ package final class Dispatcher: Sendable {
   }
 
   private struct Waiter {
+    let id: Int
     let place: Place
     let serves: @Sendable (JobLane) -> Bool
     let isWarm: Bool
@@ -34,6 +35,7 @@ package final class Dispatcher: Sendable {
     var intake = Intake.open
     var isClosed = false
     var nextPlace = 0
+    var nextWaiter = 0
     var reserved: [Place: [WaitingJob]] = [:]
     /// Jobs handed out and not back.
     var handedOut = 0
@@ -50,11 +52,15 @@ package final class Dispatcher: Sendable {
   private let clock: any HostClock
 
   private let limit: Int?
+  private let alarm: Nap?
 
-  /// - Parameter limit: jobs that may run at a time over all engines; nil for no bound beyond the engines' own.
-  package init(clock: any HostClock = SystemHostClock(), limit: Int? = nil) {
+  /// - Parameters:
+  ///   - limit: jobs that may run at a time over all engines; nil for no bound beyond the engines' own.
+  ///   - alarm: woken when `nextRelease` may have come nearer: who rests there calls `match` in time.
+  package init(clock: any HostClock = SystemHostClock(), limit: Int? = nil, alarm: Nap? = nil) {
     self.clock = clock
     self.limit = limit
+    self.alarm = alarm
   }
 
   // MARK: Places
@@ -69,9 +75,12 @@ package final class Dispatcher: Sendable {
 
   /// Waits for a job for `place`. Nil when the place was retired, the dispatcher was closed, or the task was cancelled.
   package func next(_ place: Place, isWarm: Bool, serves: @escaping @Sendable (JobLane) -> Bool) async -> WaitingJob? {
-    await withTaskCancellationHandler {
+    let id = state.withLock { state in
+      state.nextWaiter += 1
+      return state.nextWaiter
+    }
+    return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        let now = clock.now()
         let answer: WaitingJob?? = state.withLock { state in
           if state.isClosed || state.retired.contains(place) || Task.isCancelled { return .some(nil) }
           if var reserved = state.reserved[place], !reserved.isEmpty {
@@ -79,21 +88,27 @@ package final class Dispatcher: Sendable {
             state.reserved[place] = reserved
             return .some(job)
           }
-          _ = state.queue.release(now: now)
           if let job = state.pop(limit, where: serves) { return .some(job) }
-          state.waiters.append(Waiter(place: place, serves: serves, isWarm: isWarm, continuation: continuation))
+          state.waiters.append(
+            Waiter(id: id, place: place, serves: serves, isWarm: isWarm, continuation: continuation))
           return nil
         }
         if let answer { continuation.resume(returning: answer) }
       }
     } onCancel: {
-      release { $0.place == place }
+      release { $0.id == id }
     }
   }
 
-  /// Gives a job that a place has got to another of its waits: the first `next` of `place` returns it.
+  /// Gives a job that a place has got to another of its waits: the first `next` of `place` returns it. It goes back into
+  /// line when the place has been retired.
   package func reserve(_ job: WaitingJob, for place: Place) {
-    state.withLock { $0.reserved[place, default: []].append(job) }
+    let isKept = state.withLock { state in
+      guard !state.retired.contains(place) else { return false }
+      state.reserved[place, default: []].append(job)
+      return true
+    }
+    if !isKept { giveBack(job) }
   }
 
   /// Ends all waiting at a place, now and later. Jobs reserved for it go back into line.
@@ -106,12 +121,13 @@ package final class Dispatcher: Sendable {
     for job in back { giveBack(job) }
   }
 
-  /// The place will not be used again: forgets it.
+  /// The place will not be used again: forgets it. Jobs reserved for it go back into line.
   package func forget(_ place: Place) {
-    state.withLock { state in
+    let back = state.withLock { state in
       state.retired.remove(place)
-      state.reserved[place] = nil
+      return state.reserved.removeValue(forKey: place) ?? []
     }
+    for job in back { giveBack(job) }
   }
 
   private func release(where matches: (Waiter) -> Bool) {
@@ -130,6 +146,7 @@ package final class Dispatcher: Sendable {
     let now = clock.now()
     state.withLock { $0.queue.insert(job, now: now) }
     match()
+    if let startable = job.startableAt, startable > now { alarm?.wake() }
   }
 
   /// A job that was handed out and could not be begun goes back into line.
@@ -154,7 +171,7 @@ package final class Dispatcher: Sendable {
     state.withLock { $0.queue.removeAll(where: matches) }
   }
 
-  /// Lanes in which something waits.
+  /// Lanes in which something waits, now or until its time comes.
   package var occupiedLanes: [JobLane] { state.withLock { $0.queue.occupiedLanes } }
   /// Jobs in line.
   package var waiting: Int { state.withLock { $0.queue.count } }

@@ -44,17 +44,34 @@ package struct JobQueue: Sendable {
   private struct Lane {
     /// Sorted; the first to go is last, so that taking it moves nothing.
     var jobs: [WaitingJob] = []
+
+    mutating func insert(_ job: WaitingJob) { jobs.insert(job, at: index(of: job)) }
+
+    /// Where the job is, or would be.
+    func index(of job: WaitingJob) -> Int {
+      var low = 0
+      var high = jobs.count
+      while low < high {
+        let middle = (low + high) / 2
+        if JobQueue.precedes(job, jobs[middle]) { low = middle + 1 } else { high = middle }
+      }
+      return low
+    }
+
+    /// Takes a job out by the same order that put it in.
+    mutating func remove(_ job: WaitingJob) { jobs.remove(at: index(of: job)) }
   }
   private var lanes: [JobLane: Lane] = [:]
-  private var laneOf: [JobID: JobLane] = [:]
+  /// Every job that is in line.
+  private var inLine: [JobID: WaitingJob] = [:]
   private var delayed: [JobID: WaitingJob] = [:]
 
   package init() {}
 
-  package var count: Int { laneOf.count + delayed.count }
-  package func contains(_ id: JobID) -> Bool { laneOf[id] != nil || delayed[id] != nil }
-  /// Lanes in which something waits.
-  package var occupiedLanes: [JobLane] { Array(lanes.keys) }
+  package var count: Int { inLine.count + delayed.count }
+  package func contains(_ id: JobID) -> Bool { inLine[id] != nil || delayed[id] != nil }
+  /// Lanes in which something waits, jobs that are not startable yet included.
+  package var occupiedLanes: [JobLane] { Array(Set(lanes.keys).union(delayed.values.map(\.lane))) }
 
   /// Whether `left` goes before `right`.
   private static func precedes(_ left: WaitingJob, _ right: WaitingJob) -> Bool {
@@ -68,16 +85,9 @@ package struct JobQueue: Sendable {
       delayed[job.id] = job
       return
     }
-    laneOf[job.id] = job.lane
-    var lane = lanes[job.lane] ?? Lane()
-    var low = 0
-    var high = lane.jobs.count
-    while low < high {
-      let middle = (low + high) / 2
-      if JobQueue.precedes(lane.jobs[middle], job) { high = middle } else { low = middle + 1 }
-    }
-    lane.jobs.insert(job, at: low)
-    lanes[job.lane] = lane
+    inLine[job.id] = job
+    // In place: a copy of a long lane for every job would make the queue quadratic.
+    lanes[job.lane, default: Lane()].insert(job)
   }
 
   /// Moves delayed jobs whose time has come into line. Returns whether there were any.
@@ -110,12 +120,9 @@ package struct JobQueue: Sendable {
   @discardableResult
   package mutating func remove(_ id: JobID) -> WaitingJob? {
     if let job = delayed.removeValue(forKey: id) { return job }
-    guard let key = laneOf.removeValue(forKey: id), let lane = lanes[key],
-      let index = lane.jobs.lastIndex(where: { $0.id == id })
-    else { return nil }
-    let job = lane.jobs[index]
-    lanes[key]?.jobs.remove(at: index)
-    if lane.jobs.count == 1 { lanes[key] = nil }
+    guard let job = inLine.removeValue(forKey: id) else { return nil }
+    lanes[job.lane]?.remove(job)
+    if lanes[job.lane]?.jobs.isEmpty == true { lanes[job.lane] = nil }
     return job
   }
 

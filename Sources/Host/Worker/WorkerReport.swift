@@ -25,7 +25,10 @@ struct WorkerReport {
       "coordinators": .array(
         [["name": "local", "state": "serving"]]
           + worker.options.coordinators.map { ["name": .string($0.coordinator.name), "state": "running"] }),
-      "store": ["commits": JSONValue(statistics.commits), "fsyncShare": .double(statistics.syncShare)],
+      "store": [
+        "commits": JSONValue(statistics.commits), "fsyncShare": .double(statistics.syncShare),
+        "fsyncSeconds": .double(Double(statistics.syncNanoseconds) / 1e9),
+      ],
       "home": .string(worker.options.layout.home ?? worker.options.layout.dataDirectory),
       "socket": .string(worker.options.layout.socketPath),
     ]

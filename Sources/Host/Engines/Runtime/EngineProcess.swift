@@ -48,10 +48,19 @@ package final class EngineProcess: Sendable {
 
   /// Runs one job. Returns when the job has ended, whatever becomes of the process.
   ///
-  /// - Parameter deadline: from now; the job ends as `.deadline` when it passes.
-  package func run(_ parameters: JobRunParameters, deadline: Duration? = nil, sink: JobSink = JobSink()) async -> EngineJobEnd {
+  /// - Parameters:
+  ///   - deadline: from now; the job ends as `.deadline` when it passes.
+  ///   - isCancelled: asked at the last moment at which `cancel` could not yet have found the job.
+  package func run(
+    _ parameters: JobRunParameters, deadline: Duration? = nil, sink: JobSink = JobSink(),
+    unless isCancelled: @Sendable () -> Bool = { false }
+  ) async -> EngineJobEnd {
     await withCheckedContinuation { continuation in
       submit { core, now in
+        if isCancelled() {
+          continuation.resume(returning: .cancelled)
+          return []
+        }
         core.jobs[parameters.jobID] = (sink, continuation)
         return core.session.run(parameters, deadline: deadline, now: now)
       }
@@ -86,9 +95,9 @@ package final class EngineProcess: Sendable {
   /// Unloads a model. Returns why it could not, or nil.
   package func unload(model: String) async -> RPCError? {
     await withCheckedContinuation { continuation in
-      submit { core, _ in
+      submit { core, now in
         core.unloads[model] = continuation
-        return core.session.unload(model: model)
+        return core.session.unload(model: model, now: now)
       }
     }
   }
@@ -96,8 +105,8 @@ package final class EngineProcess: Sendable {
   /// Asks for a sign of life. False when the process is not there to give one.
   package func ping() async -> Bool {
     await withCheckedContinuation { continuation in
-      submit { core, _ in
-        let actions = core.session.ping()
+      submit { core, now in
+        let actions = core.session.ping(now: now)
         if actions.isEmpty {
           continuation.resume(returning: false)
         } else {
@@ -217,6 +226,7 @@ package final class EngineProcess: Sendable {
           core.stdinMovedAt = clock.now()
           return false
         }
+        core.queue.advance(0)
         if failure == EINTR { return false }
         if failure == EAGAIN {
           core.isBlocked = true

@@ -4,10 +4,10 @@ import PluginProtocol
 extension EngineSession {
   mutating func tick(jobID: String, now: MonotonicInstant) {
     guard var job = jobs[jobID] else { return }
-    if let progress = job.gate.release(now: now) { actions.append(.jobProgress(jobID: jobID, progress)) }
-    jobs[jobID] = job
     switch job.phase {
     case .running:
+      if let progress = job.gate.release(now: now) { actions.append(.jobProgress(jobID: jobID, progress)) }
+      jobs[jobID] = job
       if let deadline = job.deadlineAt, deadline <= now {
         abandon(jobID, .deadline, now: now)
       } else if job.maximumAt <= now {
@@ -19,15 +19,9 @@ extension EngineSession {
         kill(.jobStalled(jobID: jobID, limits.jobStall))
       }
     case .cancelling(let until):
-      if until <= now {
-        end(jobID, .cancelled)
-        kill(.ignoredCancel(jobID: jobID, limits.cancelGrace))
-      }
+      if until <= now { kill(.ignoredCancel(jobID: jobID, limits.cancelGrace)) }
     case .abandoned(let until):
-      if until <= now {
-        forget(jobID)
-        kill(.ignoredCancel(jobID: jobID, limits.cancelGrace))
-      }
+      if until <= now { kill(.ignoredCancel(jobID: jobID, limits.cancelGrace)) }
     }
   }
 
@@ -35,7 +29,6 @@ extension EngineSession {
   mutating func abandon(_ jobID: String, _ end: EngineJobEnd, now: MonotonicInstant) {
     guard var job = jobs[jobID] else { return }
     job.phase = .abandoned(until: now.advanced(by: limits.cancelGrace))
-    counters.droppedProgress += job.gate.dropped
     jobs[jobID] = job
     actions.append(.jobEnded(jobID: jobID, end))
     notify(Method.jobCancel, JobCancelParameters(jobID: jobID).json, urgent: true)
@@ -44,7 +37,7 @@ extension EngineSession {
   mutating func end(_ jobID: String, _ end: EngineJobEnd) {
     guard let job = jobs[jobID] else { return }
     forget(jobID)
-    if case .abandoned = job.phase { return }
+    if job.isAbandoned { return }
     actions.append(.jobEnded(jobID: jobID, end))
   }
 

@@ -21,6 +21,11 @@ extension EngineSession {
       }
     }
     jobs.removeAll()
+    for job in held {
+      actions.append(.jobEnded(jobID: job.parameters.jobID, .lost(.notBegun("the engine went away before the job began"))))
+    }
+    held.removeAll()
+    due.removeAll()
     let gone = RPCError(.engineFault, "the engine went away: \(reason("").text)")
     for request in pending.values {
       switch request {
@@ -60,6 +65,7 @@ extension LossReason {
     case .died(let diagnosis): diagnosis
     case .stalled(let time): "no progress for \(time.short)"
     case .killed(let reason): "the engine was killed: \(reason)"
+    case .notBegun(let why): why
     }
   }
 }

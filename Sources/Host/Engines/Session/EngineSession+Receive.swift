@@ -52,14 +52,22 @@ extension EngineSession {
     }
     let what = "a line of \(length) bytes is over the cap of \(description?.lineBytes ?? LineFramer.defaultLineBytes)"
     violation(what, prefix, now: now)
-    let text = String(decoding: prefix, as: UTF8.self)
-    let named = jobs.values.first { job in
-      text.contains("\"\(job.id)\"") || text.contains("\"id\":\(job.request),")
-    }
-    if let job = named ?? (jobs.count == 1 ? jobs.values.first : nil), job.phase == .running {
-      abandon(job.id, .failed(RPCError(.engineFault, what)), now: now)
+    guard phase != .ended else { return }
+    let failure = RPCError(.engineFault, what)
+    switch OverlongLine(prefix) {
+    case .response(let id): receive(.number(id), .failure(failure), prefix, now: now)
+    case .notification(let jobID?):
+      if jobs[jobID]?.phase == .running { abandon(jobID, .failed(failure), now: now) }
+    // Where nothing says whose it was, there is no doubt with one job; with several the clocks will tell.
+    case .notification(nil):
+      if let job = onlyJob { abandon(job.id, .failed(failure), now: now) }
+    case .unknown:
+      // Most likely a long answer whose id comes last.
+      if let job = onlyJob { receive(.number(job.request), .failure(failure), prefix, now: now) }
     }
   }
+
+  private var onlyJob: SessionJob? { jobs.count == 1 ? jobs.values.first { $0.phase == .running } : nil }
 
   mutating func violation(_ what: String, _ line: [UInt8], now: MonotonicInstant) {
     counters.protocolErrors += 1
@@ -124,6 +132,7 @@ extension EngineSession {
       counters.late += 1
       return
     }
+    due[number] = nil
     switch request {
     case .initialize: receive(handshake: answer)
     case .run(let jobID): receive(jobID: jobID, answer, line, now: now)
@@ -160,8 +169,9 @@ extension EngineSession {
     jobID: String, _ answer: Result<JSONValue, RPCError>, _ line: [UInt8], now: MonotonicInstant
   ) {
     guard var job = jobs[jobID] else { return }
+    defer { beginHeld(now: now) }
     guard job.phase == .running else {
-      if case .cancelling = job.phase { end(jobID, .cancelled) } else { forget(jobID) }
+      end(jobID, .cancelled)
       return
     }
     if let progress = job.gate.release(now: now, flush: true) {
@@ -196,12 +206,13 @@ extension EngineSession {
         kill(.badHandshake("\(error)"))
         return
       }
-      guard Method.protocolVersions.contains(result.protocolVersion) else {
+      guard offer.versions.contains(result.protocolVersion) else {
         incompatible("it chose version \(result.protocolVersion)")
         return
       }
       let lineBytes = min(
-        max(result.lineBytes ?? LineFramer.defaultLineBytes, LineFramer.defaultLineBytes), LineFramer.maximumLineBytes)
+        max(result.lineBytes ?? LineFramer.defaultLineBytes, LineFramer.defaultLineBytes),
+        max(offer.lineBytes, LineFramer.defaultLineBytes))
       let agreed = EngineDescription(
         name: result.engine.name, version: result.engine.version, protocolVersion: result.protocolVersion,
         abilities: Abilities(version: result.protocolVersion, features: result.features),
@@ -213,7 +224,7 @@ extension EngineSession {
   }
 
   mutating func incompatible(_ detail: String) {
-    let mine = Method.protocolVersions.map(String.init).joined(separator: ", ")
+    let mine = offer.versions.map(String.init).joined(separator: ", ")
     actions.append(.incompatible("no common protocol version: the host speaks \(mine); the engine says: \(detail)"))
     kill(.badHandshake("no common protocol version"))
   }

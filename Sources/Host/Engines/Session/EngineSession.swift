@@ -39,6 +39,18 @@ package struct EngineSession: Sendable {
     var maximumAt: MonotonicInstant
   }
 
+  /// A job that waits until the engine has let go of one that was given up.
+  struct Held: Sendable {
+    var parameters: JobRunParameters
+    var deadlineAt: MonotonicInstant?
+  }
+
+  /// What the host has offered in `initialize`.
+  struct Offer: Sendable {
+    var versions = Method.protocolVersions
+    var lineBytes = LineFramer.maximumLineBytes
+  }
+
   package internal(set) var phase: Phase = .new
   package internal(set) var counters = Counters()
   package internal(set) var description: EngineDescription?
@@ -48,6 +60,11 @@ package struct EngineSession: Sendable {
   var pending: [Int64: Pending] = [:]
   var jobs: [String: SessionJob] = [:]
   var loads: [String: Load] = [:]
+  /// In the order in which they came.
+  var held: [Held] = []
+  /// Requests that have a clock of their own, and what it means when that runs out.
+  var due: [Int64: (at: MonotonicInstant, reason: KillReason)] = [:]
+  var offer = Offer()
   var noiseBudget: RateBudget
   var errorBudget: RateBudget
   var actions: [SessionAction] = []
@@ -69,6 +86,8 @@ package struct EngineSession: Sendable {
     guard phase != .ended else { return nil }
     for job in jobs.values { consider(job.due) }
     for load in loads.values { consider(min(load.stallAt, load.maximumAt)) }
+    for job in held { if let deadline = job.deadlineAt { consider(deadline) } }
+    for request in due.values { consider(request.at) }
     return next
   }
 
@@ -83,39 +102,62 @@ package struct EngineSession: Sendable {
   package mutating func start(_ parameters: InitializeParameters, now: MonotonicInstant) -> [SessionAction] {
     guard phase == .new else { return [] }
     phase = .starting(until: now.advanced(by: limits.initialize))
+    offer = Offer(versions: parameters.protocolVersions, lineBytes: parameters.lineBytes)
     request(.initialize, Method.initialize, parameters.json)
     return take()
   }
 
-  /// Begins a job. The caller keeps to the concurrency that the engine announced, and to fresh ids.
+  /// Begins a job. The caller keeps to the concurrency that the engine announced, and to ids that are not running.
+  ///
+  /// A job that was given up still has a place in the engine until the engine answers for it: what would not fit beside
+  /// it, or is a new attempt at it, is held back until then.
   package mutating func run(
     _ parameters: JobRunParameters, deadline: Duration?, now: MonotonicInstant
   ) -> [SessionAction] {
-    guard phase == .ready, jobs[parameters.jobID] == nil else {
-      return [.jobEnded(jobID: parameters.jobID, .lost(.died("the engine is not ready")))]
+    guard phase == .ready, jobs[parameters.jobID].map({ $0.isAbandoned }) ?? true else {
+      return [.jobEnded(jobID: parameters.jobID, .lost(.notBegun("the engine takes no jobs any more")))]
     }
     var parameters = parameters
     parameters.credit = limits.chunkCredit
+    let job = Held(parameters: parameters, deadlineAt: deadline.map { now.advanced(by: $0) })
+    if mustWait(parameters.jobID) { held.append(job) } else { begin(job, now: now) }
+    return take()
+  }
+
+  func mustWait(_ jobID: String) -> Bool {
+    guard jobs.values.contains(where: \.isAbandoned) else { return false }
+    return jobs[jobID] != nil || jobs.count >= description?.concurrency ?? 1
+  }
+
+  mutating func begin(_ job: Held, now: MonotonicInstant) {
+    let jobID = job.parameters.jobID
     let id = nextRequest
-    let frame = Envelope.request(id: .number(id), method: Method.jobRun, params: parameters.json).frame
+    let frame = Envelope.request(id: .number(id), method: Method.jobRun, params: job.parameters.json).frame
     let cap = description?.lineBytes ?? LineFramer.defaultLineBytes
     guard frame.count - 1 <= cap else {
-      return [
-        .jobEnded(
-          jobID: parameters.jobID,
-          .failed(RPCError(.badInput, "the task takes \(frame.count) bytes; one message holds at most \(cap)")))
-      ]
+      let refusal = RPCError(.badInput, "the task takes \(frame.count) bytes; one message holds at most \(cap)")
+      actions.append(.jobEnded(jobID: jobID, .failed(refusal)))
+      return
     }
     nextRequest += 1
-    pending[id] = .run(parameters.jobID)
-    jobs[parameters.jobID] = SessionJob(
-      id: parameters.jobID, request: id, limits: limits, deadline: deadline, now: now)
-    actions.append(.send(OutboundFrame(bytes: frame, startsJob: parameters.jobID)))
-    return take()
+    pending[id] = .run(jobID)
+    jobs[jobID] = SessionJob(id: jobID, request: id, limits: limits, deadlineAt: job.deadlineAt, now: now)
+    actions.append(.send(OutboundFrame(bytes: frame, startsJob: jobID)))
+  }
+
+  /// Begins what was held back, as far as there is room now.
+  mutating func beginHeld(now: MonotonicInstant) {
+    guard phase == .ready else { return }
+    while let index = held.firstIndex(where: { !mustWait($0.parameters.jobID) }) { begin(held.remove(at: index), now: now) }
   }
 
   /// Asks the engine to stop a job. Any moment is fine, and any number of times.
   package mutating func cancel(jobID: String, now: MonotonicInstant) -> [SessionAction] {
+    if let index = held.firstIndex(where: { $0.parameters.jobID == jobID }) {
+      held.remove(at: index)
+      actions.append(.jobEnded(jobID: jobID, .cancelled))
+      return take()
+    }
     guard var job = jobs[jobID], job.phase == .running else { return [] }
     job.phase = .cancelling(until: now.advanced(by: limits.cancelGrace))
     jobs[jobID] = job
@@ -137,7 +179,7 @@ package struct EngineSession: Sendable {
 
   /// Lets the engine send chunks up to `through`.
   package mutating func credit(jobID: String, through: Int, now: MonotonicInstant) -> [SessionAction] {
-    guard jobs[jobID]?.raise(creditTo: through, now: now) == true else { return [] }
+    guard jobs[jobID]?.phase == .running, jobs[jobID]?.raise(creditTo: through, now: now) == true else { return [] }
     notify(Method.jobCredit, JobCreditParameters(jobID: jobID, through: through).json, urgent: true)
     return take()
   }
@@ -154,17 +196,19 @@ package struct EngineSession: Sendable {
   }
 
   /// Begins to give a model's memory back.
-  package mutating func unload(model: String) -> [SessionAction] {
+  package mutating func unload(model: String, now: MonotonicInstant) -> [SessionAction] {
     guard phase == .ready else {
       return [.unloadEnded(model: model, RPCError(.transient, "the engine is not ready"))]
     }
+    due[nextRequest] = (now.advanced(by: limits.unload), .unloadStalled(model: model, limits.unload))
     request(.unload(model), Method.modelUnload, ModelUnloadParameters(id: model).json)
     return take()
   }
 
-  /// Asks for a sign of life.
-  package mutating func ping() -> [SessionAction] {
+  /// Asks for a sign of life; an engine that gives none is killed.
+  package mutating func ping(now: MonotonicInstant) -> [SessionAction] {
     guard phase == .ready else { return [] }
+    due[nextRequest] = (now.advanced(by: limits.ping), .pingUnanswered(limits.ping))
     request(.ping, Method.ping, [:], urgent: true)
     return take()
   }
@@ -201,6 +245,11 @@ package struct EngineSession: Sendable {
       } else if load.maximumAt <= now {
         kill(.loadTooLong(model: model, limits.loadMaximum))
       }
+    }
+    for request in due.values where request.at <= now { kill(request.reason) }
+    for job in held where job.deadlineAt.map({ $0 <= now }) ?? false {
+      held.removeAll { $0.parameters.jobID == job.parameters.jobID }
+      actions.append(.jobEnded(jobID: job.parameters.jobID, .deadline))
     }
     for id in jobs.keys { tick(jobID: id, now: now) }
     return take()

@@ -14,6 +14,8 @@ package struct OutboundQueue: Sendable {
   private var ordinary: [OutboundFrame] = []
   /// The frame being written and how much of it is out.
   private var current: (frame: OutboundFrame, offset: Int)?
+  /// Somebody has got `head()` and may be writing it: until `advance` says how that went, it cannot be taken back.
+  private var isHandedOut = false
   /// Bytes that are not written yet.
   package private(set) var bytes = 0
   private let limit: Int
@@ -30,7 +32,7 @@ package struct OutboundQueue: Sendable {
     return true
   }
 
-  /// The bytes to write next.
+  /// The bytes to write next. Answer with `advance`, also when nothing could be written.
   package mutating func head() -> ArraySlice<UInt8>? {
     if current == nil {
       if !urgent.isEmpty {
@@ -39,23 +41,26 @@ package struct OutboundQueue: Sendable {
         current = (ordinary.removeFirst(), 0)
       }
     }
+    isHandedOut = current != nil
     return current.map { $0.frame.bytes[$0.offset...] }
   }
 
-  /// Says how much of `head()` is out.
+  /// Says how much of `head()` is out, 0 included. A frame of which nothing is out makes way for others again.
   package mutating func advance(_ count: Int) {
+    isHandedOut = false
     guard let (frame, offset) = current else { return }
     bytes -= count
-    current = offset + count < frame.bytes.count ? (frame, offset + count) : nil
+    if offset + count == 0 {
+      current = nil
+      if frame.urgent { urgent.insert(frame, at: 0) } else { ordinary.insert(frame, at: 0) }
+    } else {
+      current = offset + count < frame.bytes.count ? (frame, offset + count) : nil
+    }
   }
 
-  /// Takes back the frame that begins a job, if none of it has been written.
+  /// Takes back the frame that begins a job, if none of it has been written or is being written.
   package mutating func withdraw(jobID: String) -> Bool {
-    if let (frame, offset) = current, offset == 0, frame.startsJob == jobID {
-      current = nil
-      bytes -= frame.bytes.count
-      return true
-    }
+    if !isHandedOut { advance(0) }
     guard let index = ordinary.firstIndex(where: { $0.startsJob == jobID }) else { return false }
     bytes -= ordinary.remove(at: index).bytes.count
     return true

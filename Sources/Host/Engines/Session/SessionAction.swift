@@ -74,8 +74,10 @@ package enum LossReason: Sendable, Equatable {
   case died(String)
   /// The job itself stood still for this long, and the engine was killed for it.
   case stalled(Duration)
-  /// The engine was killed for another reason.
+  /// The engine was killed for another reason: for another job's sake, when that was a job that stalled.
   case killed(KillReason)
+  /// The engine never saw the job: it was leaving, or gone, before the job could be begun.
+  case notBegun(String)
 }
 
 /// Why the host kills an engine.
@@ -85,6 +87,8 @@ package enum KillReason: Sendable, Equatable, CustomStringConvertible {
   case ignoredCancel(jobID: String, Duration)
   case loadStalled(model: String, Duration)
   case loadTooLong(model: String, Duration)
+  case unloadStalled(model: String, Duration)
+  case pingUnanswered(Duration)
   case noise(Int)
   case protocolErrors(Int, last: String)
   case partialLine(Duration)
@@ -99,6 +103,8 @@ package enum KillReason: Sendable, Equatable, CustomStringConvertible {
     case .ignoredCancel(let job, let time): "did not stop job \(job) within \(time.short) of the cancel"
     case .loadStalled(let model, let time): "loading \(model) stood still for \(time.short)"
     case .loadTooLong(let model, let time): "loading \(model) took longer than \(time.short)"
+    case .unloadStalled(let model, let time): "did not unload \(model) within \(time.short)"
+    case .pingUnanswered(let time): "did not answer a ping within \(time.short)"
     case .noise(let count): "more than \(count) lines a minute on stdout that are no messages: did you print to stdout?"
     case .protocolErrors(let count, let last): "more than \(count) protocol errors a minute; the last: \(last)"
     case .partialLine(let time): "a line on stdout stayed without its end for \(time.short)"

@@ -24,17 +24,20 @@ struct SessionJob: Sendable {
   private var lastProgress: JobProgress?
 
   init(
-    id: String, request: Int64, limits: SessionLimits, deadline: Duration?, now: MonotonicInstant
+    id: String, request: Int64, limits: SessionLimits, deadlineAt: MonotonicInstant?, now: MonotonicInstant
   ) {
     self.id = id
     self.request = request
     stall = limits.jobStall
     stallAt = now.advanced(by: limits.jobStall)
     maximumAt = now.advanced(by: limits.job)
-    deadlineAt = deadline.map { now.advanced(by: $0) }
+    self.deadlineAt = deadlineAt
     gate = ProgressGate(interval: limits.progressInterval)
     credit = limits.chunkCredit
   }
+
+  /// Whether the host has given it up: only the engine still has to let go of it.
+  var isAbandoned: Bool { if case .abandoned = phase { true } else { false } }
 
   /// An engine without credit waits for the host: then its silence is not a stall.
   private var waitsForCredit: Bool { lastSeq >= credit }

@@ -10,6 +10,10 @@ package struct SessionLimits: Sendable, Equatable {
   package var loadMaximum: Duration = .seconds(1800)
   /// Longest time a job goes without a chunk or changed progress.
   package var jobStall: Duration = .seconds(120)
+  /// Longest time that giving a model's memory back may take.
+  package var unload: Duration = .seconds(60)
+  /// Longest time an engine may take to answer a ping, busy or not.
+  package var ping: Duration = .seconds(5)
   /// Longest job.
   package var job: Duration = .seconds(7200)
   /// From a cancel to the answer; afterwards the process is killed.

@@ -1,0 +1,42 @@
+# The entry points. Each target is one script in Tools/; README.md says what they are for.
+SHELL := /bin/bash
+PREFIX ?= /usr/local
+DESTDIR ?=
+# What the engines compute on: cpu, cuda, vulkan or hip.
+ACCEL ?= cpu
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build engines lint bench install packages clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## one real job on a real model, from nothing
+	@ACCEL=$(ACCEL) Tools/demo.sh
+
+test: ## everything that tests need, then all tests
+	@ACCEL=$(ACCEL) Tools/run-tests.sh
+
+build: ## dist/: the program, its launcher and the plugins
+	@Tools/install-packages.sh --check build
+	@Tools/build.sh
+
+engines: ## the engines' native libraries, in .engines/ (ACCEL=cpu|cuda|vulkan|hip)
+	@Tools/install-packages.sh --check build
+	@ACCEL=$(ACCEL) Tools/engines/llama.sh
+
+lint: ## format and static checks
+	@Tools/lint.sh
+
+bench: build engines ## benchmarks beside their floors
+	@Tools/build.sh
+	@Benchmarks/run.sh
+
+install: build ## dist/ into PREFIX (/usr/local); DESTDIR for packagers
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" Tools/install.sh
+
+packages: ## the Debian or Ubuntu packages that building and testing need
+	@Tools/install-packages.sh test
+
+clean: ## what was built, except the engines' libraries and downloaded models
+	@rm -rf .build dist Plugins/*/.build

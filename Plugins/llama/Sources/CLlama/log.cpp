@@ -1,0 +1,100 @@
+#include <cstring>
+#include <mutex>
+#include <string>
+
+#include "ggml-backend.h"
+#include "model.hpp"
+
+namespace {
+
+/// Enough for the errors of one failed load.
+constexpr size_t kept_bytes = 4096;
+
+struct log_state {
+  std::mutex mutex;
+  sllama_on_log sink = nullptr;
+  std::string line;
+  int32_t level = 1;
+  std::string errors;
+};
+
+log_state &state() {
+  static log_state instance;
+  return instance;
+}
+
+int32_t level_of(ggml_log_level level) {
+  switch (level) {
+    case GGML_LOG_LEVEL_ERROR: return 3;
+    case GGML_LOG_LEVEL_WARN: return 2;
+    case GGML_LOG_LEVEL_INFO: return 1;
+    default: return 0;
+  }
+}
+
+/// libllama logs fragments: a line ends at its line break, and a fragment of level CONT continues the one before.
+void on_fragment(ggml_log_level level, const char *text, void *) {
+  log_state &log = state();
+  std::lock_guard<std::mutex> guard(log.mutex);
+  if (level != GGML_LOG_LEVEL_CONT) log.level = level_of(level);
+  for (const char *at = text; *at != 0; at++) {
+    if (*at != '\n') {
+      if (log.line.size() < kept_bytes) log.line += *at;
+      continue;
+    }
+    if (log.level == 3 && log.errors.size() + log.line.size() < kept_bytes) log.errors += log.line + "\n";
+    if (log.sink != nullptr && !log.line.empty()) log.sink(log.level, log.line.c_str());
+    log.line.clear();
+  }
+}
+
+}  // namespace
+
+void keep_errors() {
+  log_state &log = state();
+  std::lock_guard<std::mutex> guard(log.mutex);
+  log.errors.clear();
+}
+
+std::string take_errors() {
+  log_state &log = state();
+  std::lock_guard<std::mutex> guard(log.mutex);
+  return std::move(log.errors);
+}
+
+sllama_status fail(sllama_error *error, sllama_status status, const std::string &sentence) {
+  size_t length = std::min(sentence.size(), sizeof(error->text) - 1);
+  if (length < sentence.size()) {
+    while (length > 0 && (static_cast<unsigned char>(sentence[length]) & 0xC0) == 0x80) length--;
+  }
+  std::memcpy(error->text, sentence.data(), length);
+  error->text[length] = 0;
+  return status;
+}
+
+std::string base_name(const char *path) {
+  const char *slash = std::strrchr(path, '/');
+  return slash != nullptr ? slash + 1 : path;
+}
+
+void sllama_start(sllama_on_log log) {
+  {
+    std::lock_guard<std::mutex> guard(state().mutex);
+    state().sink = log;
+  }
+  llama_log_set(on_fragment, nullptr);
+  llama_backend_init();
+}
+
+const char *sllama_version(void) { return llama_version(); }
+
+const char *sllama_device(void) {
+  for (size_t index = 0; index < ggml_backend_dev_count(); index++) {
+    ggml_backend_dev_t device = ggml_backend_dev_get(index);
+    if (ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU &&
+        ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_ACCEL) {
+      return ggml_backend_dev_name(device);
+    }
+  }
+  return nullptr;
+}

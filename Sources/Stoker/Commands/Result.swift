@@ -1,0 +1,41 @@
+import ArgumentParser
+import Host
+
+/// `stoker result`.
+struct ResultCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "result", abstract: "Fetch a job's result.",
+    discussion: """
+      Text is printed, or written to the file of -o. Files that the job made are copied, and checked against their SHA-256; \
+      without -o their paths are printed.
+
+      EXAMPLES
+        stoker result 019c5b7e-24f1
+        stoker result 019c5b7e-24f1 -o lighthouse.png
+        stoker result 019c5b7e-24f1 --wait --json
+      """)
+
+  @OptionGroup var global: GlobalOptions
+  @Argument(help: "The job.") var id: String
+  @OptionGroup var output: OutputOptions
+  @Flag(help: "Wait for it; Ctrl-C then cancels the job.") var wait = false
+
+  func run() async throws {
+    let connection = try global.worker()
+    let id = try await JobReference.resolve(id, by: connection)
+    let runner = JobRunner(
+      connection: connection, console: global.console, isJSON: global.json, isQuiet: global.quiet,
+      output: output.output)
+    if wait {
+      let watch = SignalWatch()
+      let events = watch.events
+      return try await runner.follow(id, events: events, outputFailed: watch.reportOutputFailure)
+    }
+    let job = try JobView(try await connection.call("jobs/get", ["id": .string(id)]))
+    guard job.isFinished else {
+      throw CLIError(
+        .failed, class: "not_finished", "job \(id) is \(job.state); wait for it with `stoker result \(id) --wait`")
+    }
+    try runner.deliver(JobWaiter.Outcome(job: job, wasInterrupted: false, printedText: false))
+  }
+}

@@ -1,0 +1,68 @@
+import ArgumentParser
+import PluginProtocol
+
+/// `stoker status`.
+struct StatusCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status", abstract: "Show what the running worker is doing.",
+    discussion: """
+      EXAMPLES
+        stoker status
+        stoker status --json | jq .jobs
+      """)
+
+  @OptionGroup var global: GlobalOptions
+
+  func run() async throws {
+    let status = try await global.worker().call("status")
+    if global.json { return try global.console.json(status) }
+    for line in StatusScreen(status: status, now: Wall.now()).lines(for: global.console) {
+      try global.console.line(line)
+    }
+  }
+}
+
+/// The worker's status, for people.
+struct StatusScreen {
+  let status: JSONValue
+  let now: Int64
+
+  func lines(for console: Console) -> [String] {
+    var lines: [String] = []
+    let add = { (name: String, value: String) in
+      if !value.isEmpty { lines.append(TerminalText.pad(name, to: 14) + console.shown(value)) }
+    }
+    let state = status["state"]?.string ?? "?"
+    lines.append(
+      TerminalText.pad("worker", to: 14) + console.paint(state, JobDetails.colour(state))
+        + console.shown(", pid \(status["pid"]?.int ?? 0), version \(status["version"]?.string ?? "?")"))
+    add("home", status["home"]?.string ?? "")
+    add("up", status["uptimeSeconds"]?.double.map { Human.duration(milliseconds: Int64(min($0, 1e12) * 1000)) } ?? "")
+    add("memory", memory)
+    add("jobs", jobs)
+    if let store = status["store"], let commits = store["commits"]?.int {
+      let share = store["fsyncShare"]?.double.map { ", \(Human.oneDecimal($0 * 100)) % of the time in fsync" } ?? ""
+      add("store", "\(commits) commits\(share)")
+    }
+    for coordinator in status["coordinators"]?.array ?? [] {
+      let detail = coordinator["detail"]?.string.map { ": \($0)" } ?? ""
+      add("coordinator", "\(coordinator["name"]?.string ?? "?") \(coordinator["state"]?.string ?? "?")\(detail)")
+    }
+    let plugins = status["plugins"]?["plugins"]?.array ?? status["plugins"]?.array ?? []
+    guard !plugins.isEmpty else { return lines + ["", "no plugins; put one into a plugins directory (stoker plugins list)"] }
+    return lines + [""] + PluginScreen.table(plugins).lines(for: console)
+  }
+
+  private var memory: String {
+    let rss = status["rssBytes"]?.int.map { "\(Human.bytes($0)) resident" }
+    let total = status["memoryBytes"]?.int.map { "\(Human.bytes($0)) in the machine" }
+    let threads = status["cpuThreads"]?.int.map { "\($0) CPU threads for engines" }
+    return [rss, total, threads].compactMap(\.self).joined(separator: ", ")
+  }
+
+  private var jobs: String {
+    ["queued", "running", "succeeded", "failed", "cancelled"].compactMap { state in
+      status["jobs"]?[state]?.int.map { "\($0) \(state)" }
+    }.joined(separator: ", ")
+  }
+}

@@ -1,0 +1,86 @@
+import PluginProtocol
+
+/// Plugins, for people.
+enum PluginScreen {
+  static func table(_ plugins: [JSONValue]) -> Table {
+    var table = Table([
+      .init(title: "PLUGIN"), .init(title: "VERSION"), .init(title: "STATE", colour: JobDetails.colour),
+      .init(title: "KINDS"), .init(title: "PROCESSES", isNumeric: true), .init(title: "MODELS", isFlexible: true),
+    ])
+    for plugin in plugins {
+      let processes = plugin["processes"]?.array ?? []
+      let models = processes.flatMap { strings($0["models"]) }
+      table.add([
+        plugin["name"]?.string ?? "?", plugin["version"]?.string ?? "", state(plugin),
+        strings(plugin["kinds"]).joined(separator: ","), "\(processes.count)", models.joined(separator: ", "),
+      ])
+    }
+    return table
+  }
+
+  /// Why plugins cannot be used, a line each.
+  static func problems(_ plugins: [JSONValue]) -> [String] {
+    plugins.flatMap { plugin in strings(plugin["problems"]).map { "\(plugin["name"]?.string ?? "?"): \($0)" } }
+  }
+
+  static func details(_ answer: JSONValue, now: Int64, for console: Console) -> [String] {
+    let plugin = answer["plugin"] ?? .object([:])
+    var lines: [String] = []
+    let add = { (name: String, value: String?) in
+      if let value, !value.isEmpty { lines.append(TerminalText.pad(name, to: 14) + console.shown(value)) }
+    }
+    add("plugin", "\(plugin["name"]?.string ?? "?") \(plugin["version"]?.string ?? "")")
+    add("summary", plugin["summary"]?.string)
+    add("state", state(plugin))
+    add("directory", plugin["directory"]?.string)
+    add("content", plugin["contentHash"]?.string)
+    for serves in plugin["serves"]?.array ?? [] {
+      add("serves", "\(serves["kind"]?.string ?? "?"): \(strings(serves["models"]).joined(separator: ", "))")
+    }
+    for problem in strings(plugin["problems"]) { add("problem", problem) }
+    for process in plugin["processes"]?.array ?? [] { add("process", line(process, now: now)) }
+    let counters = answer["counters"]?.object ?? [:]
+    let shown = counters.sorted { $0.key < $1.key }.filter { $0.value != 0 }
+    add("counters", shown.map { "\($0.key) \($0.value.text)" }.joined(separator: ", "))
+    if let config = answer["config"]?.object, !config.isEmpty {
+      for (key, value) in config.sorted(by: { $0.key < $1.key }) { add("config", "\(key) = \(value.text)") }
+    }
+    for event in answer["history"]?.array ?? [] {
+      let what = [event["event"]?.string, event["detail"]?.string].compactMap(\.self).joined(separator: ": ")
+      add("history", "\(Human.relative(event["at"]?.string, now: now))  \(what)")
+    }
+    let stderr = strings(answer["stderr"])
+    if !stderr.isEmpty {
+      lines.append("stderr, the last lines:")
+      for line in stderr { lines.append("  " + console.shown(line)) }
+    }
+    return lines
+  }
+
+  /// Asks for a change of one plugin and says what came of it.
+  static func act(_ method: String, _ name: String, _ done: String, _ global: GlobalOptions) async throws {
+    let answer = try await global.worker().call(method, ["name": .string(name)])
+    if global.json { return try global.console.json(answer) }
+    guard !global.quiet else { return }
+    try global.console.line(global.console.shown("\(name) \(done); it is \(state(answer["plugin"] ?? .null))"))
+  }
+
+  private static func state(_ plugin: JSONValue) -> String {
+    let state = plugin["state"]?.string ?? "?"
+    guard state == "backoff", let seconds = plugin["backoffSeconds"]?.double, seconds.isFinite else { return state }
+    return "backoff (\(Human.oneDecimal(seconds)) s)"
+  }
+
+  private static func line(_ process: JSONValue, now: Int64) -> String {
+    var parts = ["pid \(process["pid"]?.int ?? 0)", process["state"]?.string ?? "?"]
+    if let started = process["startedAt"]?.string { parts.append("started \(Human.relative(started, now: now))") }
+    if let rss = process["rssBytes"]?.int { parts.append(Human.bytes(rss)) }
+    let models = strings(process["models"])
+    if !models.isEmpty { parts.append("models \(models.joined(separator: ", "))") }
+    let jobs = strings(process["jobs"])
+    if !jobs.isEmpty { parts.append("jobs \(jobs.joined(separator: ", "))") }
+    return parts.joined(separator: " · ")
+  }
+
+  static func strings(_ value: JSONValue?) -> [String] { value?.array?.compactMap(\.string) ?? [] }
+}

@@ -1,0 +1,82 @@
+import ArgumentParser
+import Host
+import PluginProtocol
+
+/// The kind and everything that describes a job; shared by `submit` and `exec`.
+struct TaskOptions: ParsableArguments {
+  @Argument(
+    help: "What is wanted: llm, stt, tts, image or video (audio_stt and audio_tts are the long names).",
+    completion: .list(["llm", "stt", "tts", "image", "video"]))
+  var kind: String?
+
+  @Option(help: ArgumentHelp("The model's id; may be left out when one engine serves the kind.", valueName: "id"))
+  var model: String?
+  @Option(help: ArgumentHelp("-100 to 100; the higher, the sooner.", valueName: "n"))
+  var priority: Int?
+  @Option(help: ArgumentHelp("When the job is pointless: 90s, 10m, 2h from now.", valueName: "time"))
+  var deadline: String?
+  @Option(help: ArgumentHelp("Submitting again with the same key gives the same job.", valueName: "key"))
+  var idempotencyKey: String?
+  @Option(help: ArgumentHelp("A note kept with the job; may be repeated.", valueName: "key=value"))
+  var label: [String] = []
+  @Option(
+    help: ArgumentHelp("The whole job as JSON: {\"kind\", \"model\", \"task\": {…}, …}.", valueName: "file.json"),
+    completion: .file(extensions: ["json"]))
+  var job: String?
+
+  @Option(help: ArgumentHelp("llm, image, video: what to make; - reads stdin.", valueName: "text"))
+  var prompt: String?
+  @Option(help: ArgumentHelp("The prompt or text from a file; - is stdin.", valueName: "file"), completion: .file())
+  var promptFile: String?
+  @Option(help: ArgumentHelp("llm: a JSON array of {role, content}.", valueName: "file"), completion: .file())
+  var messages: String?
+  @Option(help: ArgumentHelp("llm: the system prompt.", valueName: "text"))
+  var system: String?
+  @Option(help: ArgumentHelp("llm: most tokens to generate.", valueName: "n"))
+  var maxTokens: Int?
+  @Option(help: ArgumentHelp("llm: 0 is always the likeliest token.", valueName: "x"))
+  var temperature: Double?
+  @Option(help: ArgumentHelp("llm: nucleus sampling, 0 to 1.", valueName: "x"))
+  var topP: Double?
+  @Option(help: ArgumentHelp("llm: end before this text; may be repeated.", valueName: "text"))
+  var stop: [String] = []
+  @Option(help: ArgumentHelp("llm, image: the same seed gives the same result.", valueName: "n"))
+  var seed: UInt64?
+  @Option(help: ArgumentHelp("stt: the recording, a file or an http(s) URL.", valueName: "path"), completion: .file())
+  var file: String?
+  @Option(help: ArgumentHelp("stt: the language spoken, such as en.", valueName: "code"))
+  var language: String?
+  @Option(help: ArgumentHelp("tts: what to say; - reads stdin.", valueName: "text"))
+  var text: String?
+  @Option(help: ArgumentHelp("tts: the voice.", valueName: "name"))
+  var voice: String?
+  @Option(help: ArgumentHelp("tts: 1 is the voice's own speed.", valueName: "x"))
+  var speed: Double?
+  @Option(help: ArgumentHelp("image, video: pixels.", valueName: "n"))
+  var width: Int?
+  @Option(help: ArgumentHelp("image, video: pixels.", valueName: "n"))
+  var height: Int?
+  @Option(help: ArgumentHelp("image: sampling steps.", valueName: "n"))
+  var steps: Int?
+  @Option(help: ArgumentHelp("image, video: the file's ending, such as png or mp4.", valueName: "ext"))
+  var format: String?
+  @Option(help: ArgumentHelp("video: its length.", valueName: "x"))
+  var seconds: Double?
+  @Option(help: ArgumentHelp("video: frames a second.", valueName: "n"))
+  var fps: Int?
+
+  /// The request that these options stand for.
+  func request() throws -> (kind: JobKind, params: JSONValue) { try builder.request() }
+
+  var builder: JobRequestBuilder {
+    JobRequestBuilder(
+      kind: kind, jobFile: job,
+      flags: TaskFlags(
+        prompt: prompt, promptFile: promptFile, messages: messages, system: system, maxTokens: maxTokens,
+        temperature: temperature, topP: topP, stop: stop, seed: seed, file: file, language: language, text: text,
+        voice: voice, speed: speed, width: width, height: height, steps: steps, format: format, seconds: seconds,
+        fps: fps),
+      common: JobFlags(
+        model: model, priority: priority, deadline: deadline, idempotencyKey: idempotencyKey, labels: label))
+  }
+}

@@ -1,0 +1,82 @@
+import Host
+import PluginProtocol
+
+/// Submits a job, and, when it is to be waited for, ends with its result.
+struct JobRunner: Sendable {
+  let connection: any WorkerConnection
+  let console: Console
+  var isJSON = false
+  var isQuiet = false
+  /// Text is printed as it comes.
+  var streams = false
+  /// Where the result goes instead of stdout.
+  var output: String?
+  var outlivesProgram = true
+
+  /// Submits and returns the job without waiting for it.
+  func submit(_ params: JSONValue) async throws -> JobView {
+    let answer = try await connection.call("jobs/submit", params)
+    let job = try JobView(answer)
+    if answer["existing"]?.bool == true, console.isErrorTerminal, !isQuiet {
+      console.note("stoker: job \(job.id) was submitted before with this key")
+    }
+    return job
+  }
+
+  /// Submits, waits, and delivers.
+  func run(_ params: JSONValue, watching watch: borrowing SignalWatch) async throws {
+    let events = watch.events
+    let failed = watch.reportOutputFailure
+    let job = try await submit(params)
+    try await follow(job.id, events: events, outputFailed: failed)
+  }
+
+  /// Waits for a job that exists, and delivers its result.
+  func follow(
+    _ id: String, events: AsyncStream<SignalWatch.Event>, outputFailed: @escaping @Sendable (any Error) -> Void
+  ) async throws {
+    let mode: JobEventPrinter.Mode = streams ? (isJSON ? .jsonLines : .text) : .quietly
+    let waiter = JobWaiter(
+      connection: connection, console: console,
+      printer: JobEventPrinter(console: console, mode: mode, isQuiet: isQuiet), outlivesProgram: outlivesProgram)
+    let outcome: JobWaiter.Outcome
+    do {
+      outcome = try await waiter.wait(for: id, chunks: streams, events: events, outputFailed: outputFailed)
+    } catch ControlError.disconnected(let path) {
+      throw CLIError(
+        .noWorker, class: "no_worker",
+        "the worker at \(path) stopped while job \(id) was under way; the job is kept, and goes on when it runs again")
+    }
+    try deliver(outcome)
+  }
+
+  /// Prints or writes a finished job's result, and says how it went.
+  func deliver(_ outcome: JobWaiter.Outcome) throws {
+    let job = outcome.job
+    var place: String?
+    if job.state == "succeeded" {
+      if let output {
+        let writer = ResultWriter(job: job, asJSON: isJSON && job.artifacts.isEmpty)
+        place = "written to \(try writer.write(to: output))"
+      } else if !isJSON, !outcome.printedText {
+        try printResult(job)
+      }
+    }
+    if isJSON { try streams ? console.jsonLine(["type": "result", "job": job.json]) : console.json(job.json) }
+    guard var failure = job.failure else {
+      if console.isErrorTerminal, !isQuiet, !isJSON { console.note(job.summary(place: place)) }
+      return
+    }
+    failure.status = job.status(cancelledByUser: outcome.wasInterrupted)
+    // The job that was printed says it all.
+    failure.isReported = isJSON
+    if !isJSON { for line in job.evidence { console.note("  \(line)") } }
+    throw failure
+  }
+
+  private func printResult(_ job: JobView) throws {
+    if let text = job.text { return try console.line(console.shown(text)) }
+    guard !job.artifacts.isEmpty else { return try console.json(job.json["result"] ?? .object([:])) }
+    for artifact in job.artifacts { try console.line(console.shown(artifact["path"]?.string ?? "")) }
+  }
+}

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Everything that tests need, then all tests: lint, unit tests, real processes, real engines. `make test` runs it.
+#
+# Each runner's output ends with "N passed, N failed" (and ", N skipped"); the last line here is their sum. A runner that
+# fails without such a line, or that ran nothing, counts as one failure. Logs are kept in .build/test-logs.
+#
+#   Tools/run-tests.sh [RUNNER...]   only these runners, by the names that are printed
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+. Tools/demo-home.sh
+wanted=("$@")
+logs=.build/test-logs
+model=smollm2-135m-instruct
+
+Tools/install-packages.sh test
+rm -rf "$logs"
+mkdir -p "$logs"
+
+passed=0 failed=0 skipped=0 summary=()
+
+is_wanted() {
+  ((${#wanted[@]} == 0)) && return 0
+  local name
+  for name in "${wanted[@]}"; do [[ $name == "$1" ]] && return 0; done
+  return 1
+}
+
+# finish_runner NAME STATUS SECONDS: adds the counts of the log's last count line.
+finish_runner() {
+  local name=$1 status=$2 seconds=$3 log=$logs/$1.log line
+  local p=0 f=0 s=0
+  line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1 || true)
+  if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
+    p=${BASH_REMATCH[1]} f=${BASH_REMATCH[2]} s=${BASH_REMATCH[4]:-0}
+  fi
+  if ((f == 0 && (status != 0 || p == 0))); then
+    f=1
+    line="${line:-no count}, exit status $status"
+  fi
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  summary+=("$(printf '%-14s %5s s  %s' "$name" "$seconds" "$line")")
+}
+
+# runner NAME COMMAND...: shows its output and counts it.
+runner() {
+  local name=$1 status=0 started=$SECONDS
+  shift
+  is_wanted "$name" || return 0
+  printf '\n== %s\n' "$name"
+  "$@" 2>&1 </dev/null | tee "$logs/$name.log" || status=${PIPESTATUS[0]}
+  finish_runner "$name" "$status" $((SECONDS - started))
+}
+
+# step NAME COMMAND...: what the runners need; without it they cannot go on.
+step() {
+  local name=$1
+  shift
+  printf '\n== %s\n' "$name"
+  if ! "$@"; then
+    failed=$((failed + 1))
+    summary+=("$(printf '%-14s          it failed; what comes after it was not run' "$name")")
+    finish
+  fi
+}
+
+finish() {
+  printf '\n'
+  printf '%s\n' "${summary[@]}"
+  printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped"
+  if ((failed == 0 && passed > 0)); then exit 0; else exit 1; fi
+}
+
+# swift_tests NAME ARGUMENT...: builds and runs the tests of a package, and ends with a count of its report.
+swift_tests() {
+  local report=$logs/$1-tests.xml status=0
+  shift
+  swift build --build-tests "$@" || return
+  swift test --skip-build --disable-xctest --xunit-output "$report" "$@" || status=$?
+  python3 Tools/count-tests.py "${report%.xml}-swift-testing.xml" || return
+  return "$status"
+}
+
+fetch_model() {
+  dist/bin/stoker models pull "$model" --home "$STOKER_TEST_HOME"
+  # The path, as the catalogue gives it.
+  STOKER_TEST_MODEL=$(dist/bin/stoker models list --json --home "$STOKER_TEST_HOME" |
+    python3 -c 'import json, sys
+models = json.load(sys.stdin)["models"]
+print(next(model["path"] for model in models if model["id"] == sys.argv[1]))' "$model") || return
+  [[ -f $STOKER_TEST_MODEL ]] && export STOKER_TEST_MODEL
+}
+
+# For the tests of the whole: the built program, a home whose models they may read, and the model's file.
+STOKER_TEST_HOME=$(demo_home)
+export STOKER_TEST_HOME
+export STOKER_TEST_DIST=$root/dist
+
+runner lint Tools/lint.sh
+step engines Tools/engines/llama.sh
+step build Tools/build.sh
+step model fetch_model
+
+runner swift swift_tests swift
+runner llama-text swift_tests llama --package-path Plugins/llama
+runner llama-engine python3 Plugins/llama/Tests/engine_test.py dist/plugins/llama "$STOKER_TEST_MODEL"
+for script in Tests/*/run.py; do
+  [[ -f $script ]] && runner "$(basename "$(dirname "$script")")" python3 "$script"
+done
+finish
