@@ -1,10 +1,15 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+
 let package = Package(
   name: "stoker",
   products: [
     .library(name: "PluginProtocol", targets: ["PluginProtocol"]),
+    .executable(name: "stoker", targets: ["Stoker"]),
+    .executable(name: "launch", targets: ["launch"]),
+    .executable(name: "synthetic-engine", targets: ["synthetic-engine"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -21,19 +26,56 @@ let package = Package(
     .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CLibCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .target(name: "CCurlShim", dependencies: ["CLibCurl"]),
+    .target(
+      name: "CImageCodecs",
+      linkerSettings: [.linkedLibrary("webp"), .linkedLibrary("webpmux"), .linkedLibrary("png")]),
 
-    // The program that starts an engine and stays as its monitor.
-    .executableTarget(name: "launch", path: "Sources/Launch", cSettings: [.unsafeFlags(["-O2"])]),
+    // The program that starts an engine and stays as its monitor: C alone, so that it starts fast and stays small.
+    .executableTarget(
+      name: "launch", path: "Sources/Launch", cSettings: [.unsafeFlags(["-O2"])],
+      linkerSettings: [.unsafeFlags(["-static-executable", "-nostartfiles"])]),
 
+    // The worker and its command line.
     .target(
       name: "Host",
       dependencies: [
-        "PluginProtocol", "CLinux", "CArtifact", "CLibYAML", "CLibCurl", "CCurlShim",
-        .product(name: "Crypto", package: "swift-crypto"), .product(name: "GRDB", package: "GRDB.swift"),
+        "PluginProtocol", "CLinux", "CArtifact", "CLibYAML", "CLibCurl", "CCurlShim", crypto,
+        .product(name: "GRDB", package: "GRDB.swift"),
       ]),
+    .executableTarget(
+      name: "Stoker",
+      dependencies: ["Host", "PluginProtocol", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
+    // Engines without a native engine library. The others are packages of their own below Plugins/.
+    .executableTarget(
+      name: "synthetic-engine", dependencies: ["PluginProtocol", "CImageCodecs", crypto],
+      path: "Plugins/synthetic/Sources/SyntheticEngine"),
+
     // Benchmarks.
     .executableTarget(name: "noop-engine", path: "Benchmarks/NoopEngine", cSettings: [.unsafeFlags(["-O2"])]),
     .executableTarget(name: "pipe-echo", path: "Benchmarks/PipeEcho", cSettings: [.unsafeFlags(["-O2"])]),
     .executableTarget(name: "stoker-bench", dependencies: ["Host", "PluginProtocol"], path: "Benchmarks/Host"),
+
+    // Tests, and the programs that they start.
+    .target(name: "WireTestSupport", dependencies: ["PluginProtocol", "CLinux"], path: "Tests/WireTestSupport"),
+    .executableTarget(name: "kit-probe", dependencies: ["PluginProtocol"], path: "Tests/Fixtures/KitProbe"),
+    .executableTarget(
+      name: "store-crash-helper", dependencies: ["Host", "PluginProtocol"], path: "Tests/Fixtures/StoreCrashHelper"),
+    .executableTarget(name: "HostStandIn", dependencies: ["Host"], path: "Tests/HostTests/Process/HostStandIn"),
+    .testTarget(name: "PluginProtocolTests", dependencies: ["PluginProtocol", "WireTestSupport", "kit-probe"]),
+    .testTarget(name: "SyntheticTests", dependencies: ["PluginProtocol", "WireTestSupport", "synthetic-engine"]),
+    .testTarget(
+      name: "HostTests",
+      dependencies: ["Host", "PluginProtocol", "CLinux", "launch", "HostStandIn", "store-crash-helper"],
+      exclude: ["Process/HostStandIn", "Models/fault-server.py"]),
   ]
 )
+
+for target in package.targets where target.type != .system {
+  var settings = target.swiftSettings ?? []
+  settings += [
+    .treatAllWarnings(as: .error), .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+  ]
+  target.swiftSettings = settings
+}

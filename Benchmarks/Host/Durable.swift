@@ -1,7 +1,6 @@
 import Foundation
 import Host
 import PluginProtocol
-import Synchronization
 
 /// Durable jobs a second: submit, SQLite, engine, result, with eight in flight.
 struct Durable {
@@ -47,14 +46,10 @@ struct Durable {
     }
     let before = try await control.handle("status", [:], ControlEvents { _ in })
     let start = ContinuousClock.now
-    let next = Mutex(0)
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<Durable.lanes {
         group.addTask {
-          while next.withLock({ value in
-            value += 1
-            return value <= Durable.jobs
-          }) { try await one(control) }
+          for _ in 0..<(Durable.jobs / Durable.lanes) { try await self.one(control) }
         }
       }
       try await group.waitForAll()

@@ -2,7 +2,7 @@ import Host
 import PluginProtocol
 
 /// What the program's exit status says. Part of its contract with scripts.
-enum ExitStatus: Int32, CaseIterable, Sendable {
+enum ProgramStatus: Int32, CaseIterable, Sendable {
   case done = 0
   /// The job, or what was asked for, failed.
   case failed = 1
@@ -16,7 +16,7 @@ enum ExitStatus: Int32, CaseIterable, Sendable {
 
 /// Why a command ends without success.
 struct CLIError: Error, Equatable, Sendable {
-  var status: ExitStatus
+  var status: ProgramStatus
   /// Machine-readable, for `--json`.
   var errorClass: String
   /// One sentence; empty when there is nothing left to say.
@@ -24,7 +24,7 @@ struct CLIError: Error, Equatable, Sendable {
   /// The command has printed the JSON that `--json` promises already.
   var isReported = false
 
-  init(_ status: ExitStatus, class errorClass: String, _ message: String) {
+  init(_ status: ProgramStatus, class errorClass: String, _ message: String) {
     self.status = status
     self.errorClass = errorClass
     self.message = message
@@ -70,7 +70,7 @@ struct CLIError: Error, Equatable, Sendable {
         "the running worker does not know this command (\(error.message)); restart it with this version of stoker")
       return
     }
-    let status: ExitStatus =
+    let status: ProgramStatus =
       switch error.controlFailure {
       case .unknownKind, .noEngine: .unserved
       case .badInput: .usage

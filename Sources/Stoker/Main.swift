@@ -19,7 +19,7 @@ enum Main {
   }
 
   /// Says what went wrong: on stderr for people, on stdout as `{"error": {class, message}}` for programs.
-  static func report(_ error: any Error, arguments: [String], to console: Console) -> ExitStatus {
+  static func report(_ error: any Error, arguments: [String], to console: Console) -> ProgramStatus {
     if CLIError.known(error) == nil {
       let code = StokerCommand.exitCode(for: error)
       let text = StokerCommand.fullMessage(for: error)
@@ -40,7 +40,7 @@ enum Main {
 
   private static func report(
     _ failure: CLIError, _ text: String, _ arguments: [String], _ console: Console
-  ) -> ExitStatus {
+  ) -> ProgramStatus {
     guard !failure.isReported else { return failure.status }
     if arguments.prefix(while: { $0 != "--" }).contains("--json") {
       try? console.json(failure.json)

@@ -200,7 +200,7 @@ def check_tasks(schemas):
     run = {"jobId": "a", "attempt": 1, "kind": "llm", "workDirectory": "/w", "task": {"messages": [{"role": "user", "content": "x"}]}}
     schemas.require(run, "job-run.params")
     schemas.require({**run, "task": {**run["task"], "seed": 2**64 - 1, "system": None, "later": []}}, "job-run.params")
-    schemas.require({**run, "kind": "audio_stt", "task": {"inputUrl": "https://a"}, "inputs": {"inputUrl": "in.wav"}}, "job-run.params")
+    schemas.require({**run, "kind": "audio_stt", "task": {"inputUrl": "file:///a.wav"}}, "job-run.params")
     schemas.require({**run, "kind": "a-later-kind", "task": {}}, "job-run.params")
     for kind, task in [
         ("llm", {}),

@@ -10,7 +10,7 @@ import sys
 
 from engineprocess import DEADLINE, EngineProcess
 
-FEATURES = ["chunks", "progress", "model-residency", "multiplex"]
+FEATURES = ["chunks", "progress", "model-residency"]
 WORDS = " ".join(f"w{number}" for number in range(99))  # 99 words, 100 chunks
 
 

@@ -11,7 +11,7 @@ package protocol Coordinator: Sendable {
 
   /// Serves until the task is cancelled, or for good when the other side will have no more of this worker.
   ///
-  /// When `desk.openness()` says `.draining`, no offer is to be asked for any more; running jobs go on, and are renewed
+  /// When `desk.capabilities()` says `.draining`, no offer is to be asked for any more; running jobs go on, and are renewed
   /// and delivered, until the task is cancelled.
   func run(_ desk: any CoordinatorDesk) async throws
 }
@@ -24,7 +24,7 @@ package protocol CoordinatorDesk: Sendable {
   /// Offers a job. Accepted means stored: from then on the job ends exactly once, and its end reaches the outbox.
   func offer(_ offer: JobOffer) async -> OfferAnswer
 
-  /// What happens to an accepted job, from its beginning to `.finished`.
+  /// What happens to an accepted job, from its beginning to `.finished`, which is the last event. For one consumer.
   ///
   /// `.alive` comes each `interval` while the job's clocks say that it lives: the moment to renew a lease. A slow consumer
   /// slows the engine.
@@ -73,7 +73,8 @@ package enum OfferAnswer: Sendable, Equatable {
   /// Why an offer is not taken. `reason` is one sentence for the operator over there.
   package struct Rejection: Sendable, Equatable {
     package enum Code: String, Sendable, CaseIterable {
-      /// As many jobs of this coordinator as are allowed are in hand: offer it again later.
+      /// As many jobs of this coordinator as are allowed are in hand, or this very offer is being taken in: offer it
+      /// again later.
       case busy
       /// The operator has paused the worker: offer it again later.
       case paused

@@ -12,6 +12,8 @@ package final class WorkerDesk: CoordinatorDesk {
 
   private struct State {
     var inHand: Set<JobID> = []
+    /// Names of offers that are being taken in.
+    var offered: Set<String> = []
   }
   private let state = Mutex(State())
 
@@ -46,18 +48,40 @@ package final class WorkerDesk: CoordinatorDesk {
     return stream
   }
 
-  package func offer(_ offer: JobOffer) async -> OfferAnswer {
-    switch intake.dispatcher.intake {
-    case .paused: return .rejected(.init(.paused, "worker paused by operator"))
-    case .draining: return .rejected(.init(.draining, "the worker is draining"))
-    case .open: break
+  /// Takes up the jobs of a former life: they are in hand again. To be called before the coordinator runs.
+  package func restore() async throws {
+    for state in [JobState.queued, .running] {
+      var filter = JobFilter(state: state, coordinator: coordinator, limit: 1000)
+      while true {
+        let page = try await intake.store.jobs(filter)
+        self.state.withLock { $0.inHand.formUnion(page.map(\.id)) }
+        guard page.count == filter.limit, let last = page.last else { break }
+        filter.before = last.id
+      }
     }
+  }
+
+  package func offer(_ offer: JobOffer) async -> OfferAnswer {
+    // Of two offers with one name at one moment the second waits for the first to be known.
+    guard state.withLock({ $0.offered.insert(offer.remoteID).inserted }) else {
+      return .rejected(.init(.busy, "the same offer is being taken in"))
+    }
+    defer { state.withLock { _ = $0.offered.remove(offer.remoteID) } }
+    return await answer(offer)
+  }
+
+  private func answer(_ offer: JobOffer) async -> OfferAnswer {
     do {
       if let known = try await intake.store.job(coordinator: coordinator, remoteID: offer.remoteID) {
         return .accepted(known.id)
       }
     } catch {
       return .rejected(.init(.resource, "\(error)"))
+    }
+    switch intake.dispatcher.intake {
+    case .paused: return .rejected(.init(.paused, "worker paused by operator"))
+    case .draining: return .rejected(.init(.draining, "the worker is draining"))
+    case .open: break
     }
     let id = intake.store.newID()
     let hasRoom = state.withLock { state in
@@ -78,6 +102,7 @@ package final class WorkerDesk: CoordinatorDesk {
       switch error.controlFailure {
       case .noEngine, .unknownKind: return .rejected(.init(.unsupported, error.message))
       case .badInput, .conflict: return .rejected(.init(.invalid, error.message))
+      case .draining: return .rejected(.init(.draining, error.message))
       default: return .rejected(.init(.resource, error.message))
       }
     }
@@ -88,7 +113,7 @@ package final class WorkerDesk: CoordinatorDesk {
   ) -> AsyncThrowingStream<CoordinatorEvent, any Error> {
     let relay = EventRelay()
     let pump = Task { [self] in
-      // The stream owns this task: its end cancels it.
+      // The stream owns this task, through its reader: the end of either cancels it.
       await withDiscardingTaskGroup { group in
         group.addTask {
           while !Task.isCancelled {
@@ -104,7 +129,8 @@ package final class WorkerDesk: CoordinatorDesk {
       relay.finish()
     }
     relay.onCancel { pump.cancel() }
-    return AsyncThrowingStream { try await relay.next() }
+    let reader = EventReader(relay)
+    return AsyncThrowingStream { try await reader.relay.next() }
   }
 
   private func settled(_ id: JobID) async -> JobState? {
@@ -180,6 +206,8 @@ private final class EventRelay: Sendable {
   private struct State {
     var item: CoordinatorEvent?
     var failure: (any Error)?
+    /// The last event has been sent: nothing comes after it.
+    var hasLast = false
     var isFinished = false
     var isCancelled = false
     var producers: [CheckedContinuation<Void, Never>] = []
@@ -188,22 +216,29 @@ private final class EventRelay: Sendable {
   }
   private let state = Mutex(State())
 
-  func onCancel(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.onCancel = body } }
+  func onCancel(_ body: @escaping @Sendable () -> Void) {
+    let isLate = state.withLock { state in
+      if !state.isCancelled { state.onCancel = body }
+      return state.isCancelled
+    }
+    if isLate { body() }
+  }
 
   /// Waits until the event was taken, or nobody will take it.
   func send(_ event: CoordinatorEvent) async {
     while true {
       let (done, consumer) = state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
-        if state.isCancelled || state.isFinished { return (true, nil) }
+        if state.isCancelled || state.isFinished || state.hasLast { return (true, nil) }
         guard state.item == nil else { return (false, nil) }
         state.item = event
+        if case .finished = event { state.hasLast = true }
         return (true, state.consumer.take())
       }
       consumer?.resume()
       if done { return }
       await withCheckedContinuation { continuation in
         let wait: Bool = state.withLock { state in
-          guard state.item != nil, !state.isCancelled, !state.isFinished else { return false }
+          guard state.item != nil, !state.isCancelled, !state.isFinished, !state.hasLast else { return false }
           state.producers.append(continuation)
           return true
         }
@@ -253,7 +288,7 @@ private final class EventRelay: Sendable {
     }
   }
 
-  private func cancel() {
+  func cancel() {
     let (consumer, producers, body) = state.withLock { state in
       state.isCancelled = true
       defer { state.producers = [] }
@@ -263,6 +298,11 @@ private final class EventRelay: Sendable {
     for producer in producers { producer.resume() }
     body?()
   }
+}
 
-  deinit { state.withLock { $0.onCancel }?() }
+/// The consumer's end of a relay: when the stream that holds it is dropped, nobody will ask any more.
+private final class EventReader: Sendable {
+  let relay: EventRelay
+  init(_ relay: EventRelay) { self.relay = relay }
+  deinit { relay.cancel() }
 }

@@ -37,7 +37,7 @@ package struct RestartPolicy: Sendable {
   package mutating func died(
     now: MonotonicInstant, lived: Duration, finishedJobs: Int, chance: Double
   ) -> Decision {
-    if lived >= settings.goodLife, finishedJobs > 0 { streak = 0 }
+    if lived >= settings.goodLife, finishedJobs > 0 { forgive() }
     deaths.removeAll { $0.duration(to: now) > settings.quarantineWindow }
     deaths.append(now)
     if deaths.count >= settings.quarantineDeaths { return .quarantine }

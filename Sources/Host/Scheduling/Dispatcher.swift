@@ -79,6 +79,9 @@ package final class Dispatcher: Sendable {
       state.nextWaiter += 1
       return state.nextWaiter
     }
+    let now = clock.now()
+    // Jobs whose time has come may be for others that wait.
+    if state.withLock({ $0.queue.release(now: now) }) { match() }
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let answer: WaitingJob?? = state.withLock { state in

@@ -61,9 +61,13 @@ final class EngineModels: Sendable {
         let claim = claim(model.id)
         let result = await engine.load(model, progress: progress)
         changed { state in
-          if case .success = result { state.loaded[model.id] = Loaded(since: Timestamp.now(), claim: claim) }
+          // In use from the first moment, or another who waits would unload it again at once.
+          if case .success = result { state.loaded[model.id] = Loaded(users: 1, since: Timestamp.now(), claim: claim) }
         }
-        if case .failure(let error) = result { return error }
+        switch result {
+        case .success: return nil
+        case .failure(let error): return error
+        }
       case .unload(let victim):
         let error = await engine.unload(model: victim)
         changed { $0.loaded[victim] = nil }

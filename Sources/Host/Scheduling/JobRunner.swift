@@ -37,7 +37,10 @@ package struct JobRunner: Sendable {
       attempt = try await store.claim(job.id, engine: place.plugin, pid: place.pid, model: job.lane.model)
     } catch {
       // Cancelled or expired between the line and here: that is stored already.
-      if case .notQueued = error { return .good }
+      if case .notQueued = error {
+        live.retract(job.id)
+        return .good
+      }
       log.write(.error, "scheduler", "cannot claim job \(job.id): \(error)", job: job.id)
       var later = job
       later.startableAt = clock.now().advanced(by: .seconds(1))
@@ -96,7 +99,9 @@ package struct JobRunner: Sendable {
       await finish(job, attempt, .cancelled, JobTiming(loadMs: started.ms(to: loaded)))
       return .good
     }
-    let end = await engine.run(parameters, deadline: job.deadlineAt.map { clock.now().duration(to: $0) }, sink: sink(id, attempt))
+    let end = await engine.run(
+      parameters, deadline: job.deadlineAt.map { clock.now().duration(to: $0) }, sink: sink(id, attempt),
+      unless: { live.isCancelRequested(id) })
     let timing = JobTiming(
       queuedMs: queued.inMilliseconds, loadMs: started.ms(to: loaded), runMs: loaded.ms(to: clock))
     return await settle(job, attempt, end, at: place, timing)
@@ -168,8 +173,11 @@ package struct JobRunner: Sendable {
     switch reason {
     case .died, .stalled: isOwnDoing = true
     case .killed(let kill): isOwnDoing = kill.isBlamedOnJobs
+    case .notBegun: isOwnDoing = false
     }
-    if place.engine.isStopping {
+    var wasNotBegun = false
+    if case .notBegun = reason { wasNotBegun = true }
+    if place.engine.isStopping || wasNotBegun {
       await requeue(job, attempt, .superseded, failure, after: .zero, counts: false)
       return .gone
     }
@@ -196,7 +204,10 @@ package struct JobRunner: Sendable {
     while true {
       do {
         let result = try await store.finish(job.id, attempt: attempt, end, timing: timing)
-        if case .recorded(let state) = result { ended(job.id, state) }
+        switch result {
+        case .recorded(let state): ended(job.id, state)
+        case .superseded: live.requeued(job.id)
+        }
         return
       } catch {
         if case .tooLarge = error {
@@ -204,6 +215,7 @@ package struct JobRunner: Sendable {
           continue
         }
         guard await sleep(pause) else {
+          live.requeued(job.id)
           log.write(.error, "scheduler", "the end of job \(job.id) cannot be stored: \(error)", job: job.id)
           return
         }
@@ -231,9 +243,10 @@ package struct JobRunner: Sendable {
         again.startableAt = delay == .zero ? nil : clock.now().advanced(by: delay)
         dispatcher.enqueue(again)
       case .ended(let state): ended(job.id, state)
-      case .superseded: break
+      case .superseded: live.requeued(job.id)
       }
     } catch {
+      live.requeued(job.id)
       log.write(.error, "scheduler", "the end of an attempt at job \(job.id) cannot be stored: \(error)", job: job.id)
     }
   }
@@ -277,8 +290,10 @@ extension KillReason {
   /// Whether the job in hand may have caused it. A kill for another job's sake, or at start, is no job's fault.
   var isBlamedOnJobs: Bool {
     switch self {
-    case .jobStalled, .noise, .protocolErrors, .partialLine, .closedOutput, .stdinStalled: true
-    case .startTimeout, .ignoredCancel, .loadStalled, .loadTooLong, .badHandshake: false
+    case .noise, .protocolErrors, .partialLine, .closedOutput, .stdinStalled: true
+    // The job that stalled was told `.stalled`: who hears this shared the process with it.
+    case .jobStalled, .startTimeout, .ignoredCancel, .loadStalled, .loadTooLong, .badHandshake: false
+    case .unloadStalled, .pingUnanswered: false
     }
   }
 }

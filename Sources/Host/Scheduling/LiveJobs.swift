@@ -41,8 +41,9 @@ package final class LiveJobs: Sendable {
     var cancelRequested = false
     /// The log of this job: chunk events of the current attempt, and state changes.
     var log: [LiveEvent] = []
-    /// Index in the whole log of `log[0]`.
+    /// Index in the whole log of `log[0]`, and the attempt that it belongs to.
     var base = 0
+    var baseAttempt = 0
     var bytes = 0
     var lastSeq = 0
     var granted = 0
@@ -58,7 +59,8 @@ package final class LiveJobs: Sendable {
     /// Index in the whole log of the next event.
     var cursor: Int
     var seenRevision = 0
-    /// The greatest chunk sequence that the watcher has taken.
+    /// The attempt whose events it takes now, and the greatest chunk sequence of that attempt it has taken.
+    var attempt = 0
     var seq = 0
     var waiting: CheckedContinuation<Void, Never>?
   }
@@ -68,7 +70,8 @@ package final class LiveJobs: Sendable {
     var finished: [JobID] = []
     var nextWatcher = 0
     /// Those who wait until nothing runs.
-    var idleWaiters: [CheckedContinuation<Void, Never>] = []
+    var idleWaiters: [Int: CheckedContinuation<Void, Never>] = [:]
+    var nextIdleWaiter = 0
 
     var isIdle: Bool { !entries.values.contains { $0.handle != nil } }
   }
@@ -84,23 +87,32 @@ package final class LiveJobs: Sendable {
   /// Progress of a running job, for `jobs`.
   package func progress(_ id: JobID) -> JobProgress? { state.withLock { $0.entries[id]?.latest } }
 
-  /// Waits until no job runs.
+  /// Waits until no job runs, or the task is cancelled.
   package func untilIdle() async {
-    await withCheckedContinuation { continuation in
-      let isIdle: Bool = state.withLock { state in
-        if state.isIdle { return true }
-        state.idleWaiters.append(continuation)
-        return false
+    let id = state.withLock { state in
+      state.nextIdleWaiter += 1
+      return state.nextIdleWaiter
+    }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let mustWait: Bool = state.withLock { state in
+          guard !state.isIdle, !Task.isCancelled else { return false }
+          state.idleWaiters[id] = continuation
+          return true
+        }
+        if !mustWait { continuation.resume() }
       }
-      if isIdle { continuation.resume() }
+    } onCancel: {
+      let waiter = state.withLock { $0.idleWaiters.removeValue(forKey: id) }
+      waiter?.resume()
     }
   }
 
   private func announceIdle() {
     let waiters = state.withLock { state in
       guard !state.idleWaiters.isEmpty, state.isIdle else { return [CheckedContinuation<Void, Never>]() }
-      defer { state.idleWaiters = [] }
-      return state.idleWaiters
+      defer { state.idleWaiters = [:] }
+      return Array(state.idleWaiters.values)
     }
     for waiter in waiters { waiter.resume() }
   }
@@ -119,7 +131,6 @@ package final class LiveJobs: Sendable {
       entry.granted = credit
       entry.latest = nil
       entry.loading = nil
-      for key in entry.watchers.keys { entry.watchers[key]?.seq = 0 }
       LiveJobs.append(isRestart ? .restart(attempt: attempt) : .running(attempt: attempt), to: &entry)
       let wake = LiveJobs.waiters(&entry)
       let go = !entry.cancelRequested
@@ -150,23 +161,22 @@ package final class LiveJobs: Sendable {
 
   /// One chunk, in order.
   package func take(_ id: JobID, attempt: Int, _ chunk: JobChunk) {
-    let grant = state.withLock { state -> (Handle, Int, [CheckedContinuation<Void, Never>])? in
+    let taken = state.withLock { state -> (Handle?, Int?, [CheckedContinuation<Void, Never>])? in
       guard var entry = state.entries[id], entry.attempt == attempt, entry.finished == nil else { return nil }
       entry.lastSeq = chunk.seq
-      entry.bytes += (chunk.text?.utf8.count ?? 64) + 64
+      entry.bytes += LiveJobs.weight(chunk)
       LiveJobs.append(.chunk(chunk), to: &entry)
       let wake = LiveJobs.waiters(&entry)
       let through = grantable(&entry)
       state.entries[id] = entry
-      guard let handle = entry.handle else { return nil }
-      return (handle, through ?? 0, wake)
+      return (entry.handle, through, wake)
     }
-    guard let (handle, through, wake) = grant else { return }
-    if through > 0 { handle.credit(through) }
+    guard let (handle, through, wake) = taken else { return }
+    if let handle, let through { handle.credit(through) }
     for waiter in wake { waiter.resume() }
   }
 
-  /// The attempt is over and the job waits again.
+  /// The attempt is over, and the job waits again or belongs to somebody else.
   package func requeued(_ id: JobID) {
     update(id) { entry in
       entry.handle = nil
@@ -243,6 +253,14 @@ package final class LiveJobs: Sendable {
     state.withLock { $0.entries[id]?.cancelRequested ?? false }
   }
 
+  /// The job that was announced has ended before it could be claimed.
+  package func retract(_ id: JobID) {
+    state.withLock { state in
+      guard let entry = state.entries[id], entry.attempt == 0, entry.finished == nil, entry.watchers.isEmpty else { return }
+      state.entries[id] = nil
+    }
+  }
+
   /// Makes a job known before it is claimed, so that a cancel that comes between the two is not lost.
   package func announce(_ id: JobID) {
     state.withLock { state in
@@ -281,7 +299,7 @@ package final class LiveJobs: Sendable {
 
   /// The credit to be granted now, if it is worth a message: half the window at a time.
   private func grantable(_ entry: inout Entry) -> Int? {
-    let slowest = entry.watchers.values.map(\.seq).min() ?? entry.lastSeq
+    let slowest = entry.watchers.values.map { $0.attempt == entry.attempt ? $0.seq : 0 }.min() ?? entry.lastSeq
     let through = slowest + credit
     guard through >= entry.granted + max(1, credit / 2) else { return nil }
     entry.granted = through
@@ -296,15 +314,19 @@ package final class LiveJobs: Sendable {
         if self_.cursor < entry.base {
           if chunks { events.append(.gap) }
           self_.cursor = entry.base
+          self_.attempt = entry.baseAttempt
         }
         while self_.cursor < entry.base + entry.log.count, events.count < 32 {
           let event = entry.log[self_.cursor - entry.base]
           self_.cursor += 1
-          if case .chunk(let chunk) = event {
+          switch event {
+          case .chunk(let chunk):
             self_.seq = chunk.seq
             if chunks { events.append(event) }
-          } else {
+          case .running(let attempt), .restart(let attempt):
+            (self_.attempt, self_.seq) = (attempt, 0)
             events.append(event)
+          default: events.append(event)
           }
         }
         if entry.finished == nil, self_.seenRevision != entry.revision {
@@ -359,11 +381,32 @@ package final class LiveJobs: Sendable {
   private static func append(_ event: LiveEvent, to entry: inout Entry) {
     entry.log.append(event)
     guard entry.bytes > historyBytes else { return }
-    // Drop the older half at once: dropping one at a time would move the rest each time.
-    let drop = entry.log.count / 2
+    // Drop the older half at once: dropping one at a time would move the rest each time. What a watcher has not taken yet
+    // stays: its credit bounds how much that can be.
+    let unread = entry.watchers.values.map { max(0, $0.cursor - entry.base) }.min() ?? entry.log.count
+    let drop = min(max(1, entry.log.count / 2), unread)
+    for dropped in entry.log.prefix(drop) {
+      switch dropped {
+      case .chunk(let chunk): entry.bytes -= weight(chunk)
+      case .running(let attempt), .restart(let attempt): entry.baseAttempt = attempt
+      default: break
+      }
+    }
     entry.log.removeFirst(drop)
     entry.base += drop
-    entry.bytes = 0
-    for case .chunk(let chunk) in entry.log { entry.bytes += (chunk.text?.utf8.count ?? 64) + 64 }
+  }
+
+  /// About what a chunk takes in memory.
+  private static func weight(_ chunk: JobChunk) -> Int {
+    64 + (chunk.text?.utf8.count ?? 0) + (chunk.data.map(weight) ?? 0)
+  }
+
+  private static func weight(_ value: JSONValue) -> Int {
+    switch value {
+    case .string(let text): 32 + text.utf8.count
+    case .array(let elements): elements.reduce(32) { $0 + weight($1) }
+    case .object(let members): members.reduce(64) { $0 + 32 + $1.key.utf8.count + weight($1.value) }
+    default: 32
+    }
   }
 }

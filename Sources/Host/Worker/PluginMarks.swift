@@ -16,6 +16,9 @@ package final class PluginMarks: Sendable {
     var disabled: Set<String> = []
     /// By content hash: a changed plugin starts with a clean name.
     var quarantined: [String: Quarantine] = [:]
+    /// Counts changes, so that of two that are stored at one time the later one stays.
+    var generation = 0
+    var stored = 0
   }
   private let path: String
   private let state: Mutex<State>
@@ -60,8 +63,9 @@ package final class PluginMarks: Sendable {
   }
 
   private func change(_ body: (inout State) -> Void) throws {
-    let bytes = state.withLock { state in
+    let (bytes, generation) = state.withLock { state in
       body(&state)
+      state.generation += 1
       let json: JSONValue = [
         "disabled": JSONValue(state.disabled.sorted()),
         "quarantined": .object(
@@ -69,9 +73,24 @@ package final class PluginMarks: Sendable {
             ["name": .string(mark.name), "reason": .string(mark.reason), "at": .int(mark.at)]
           }),
       ]
-      return Array((json.prettyText + "\n").utf8)
+      return (Array((json.prettyText + "\n").utf8), state.generation)
     }
-    try PluginMarks.replace(path, bytes)
+    let temporary = "\(path).new\(generation)"
+    do {
+      try PluginMarks.write(bytes, to: temporary)
+      // The rename alone is under the lock: it is what decides which change comes last.
+      try state.withLock { state in
+        guard generation > state.stored else {
+          unlink(temporary)
+          return
+        }
+        guard rename(temporary, path) == 0 else { throw Failure(description: "cannot replace \(path): \(errorText(errno))") }
+        state.stored = generation
+      }
+    } catch {
+      unlink(temporary)
+      throw error
+    }
   }
 
   private struct Failure: Error, CustomStringConvertible {
@@ -79,24 +98,23 @@ package final class PluginMarks: Sendable {
   }
 
   private static func read(_ path: String) throws -> [UInt8]? {
-    guard access(path, F_OK) == 0 else { return nil }
+    if access(path, F_OK) != 0, errno == ENOENT { return nil }
     return try SafeFile.read(path, maxBytes: 1 << 20).bytes
   }
 
-  /// Writes beside the file, syncs, renames: the file is old or new, never half.
-  private static func replace(_ path: String, _ bytes: [UInt8]) throws {
-    let temporary = path + ".new"
+  /// Writes a file that is then renamed to its place: there the content is old or new, never half.
+  private static func write(_ bytes: [UInt8], to temporary: String) throws {
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw Failure(description: "cannot write \(temporary): \(errorText(errno))") }
     defer { close(descriptor) }
     var offset = 0
     while offset < bytes.count {
-      let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress.map { $0 + offset }, bytes.count - offset) }
+      let count = bytes.withUnsafeBytes {
+        Glibc.write(descriptor, $0.baseAddress.map { $0 + offset }, bytes.count - offset)
+      }
       guard count > 0 else { throw Failure(description: "cannot write \(temporary): \(errorText(errno))") }
       offset += count
     }
-    guard fsync(descriptor) == 0, rename(temporary, path) == 0 else {
-      throw Failure(description: "cannot replace \(path): \(errorText(errno))")
-    }
+    guard fsync(descriptor) == 0 else { throw Failure(description: "cannot write \(temporary): \(errorText(errno))") }
   }
 }

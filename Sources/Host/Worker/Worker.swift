@@ -80,7 +80,7 @@ package final class Worker: Sendable {
     let leftovers = try Leftovers(directory: FilePath.join(options.layout.stateDirectory, "engines"))
     let swept = leftovers.sweep()
     if !swept.ended.isEmpty { log.write(.warn, "host", "ended \(swept.ended.count) engines of a former life") }
-    let dispatcher = Dispatcher(clock: clock, limit: configuration.scheduling.maxConcurrentJobs)
+    let dispatcher = Dispatcher(clock: clock, limit: configuration.scheduling.maxConcurrentJobs, alarm: upkeep)
     self.dispatcher = dispatcher
     let marks = PluginMarks(path: FilePath.join(options.layout.stateDirectory, "plugins.json")) {
       log.write(.error, "host", $0)
@@ -210,6 +210,7 @@ package final class Worker: Sendable {
     var requests = stops.makeAsyncIterator()
     guard await requests.next() != nil else { return }
     dispatcher.setIntake(.draining)
+    changes.notify()
     guard !live.running.isEmpty else { return }
     log.write(.info, "host", "waiting up to \(Worker.stopPatience.short) for \(live.running.count) running jobs")
     await withTaskGroup(of: Void.self) { group in
@@ -229,6 +230,7 @@ package final class Worker: Sendable {
       coordinator: coordinator.name, maxJobs: maxJobs, intake: intake, resources: resources, changes: changes
     ) { [fleet] in fleet.served }
     do {
+      try await desk.restore()
       try await coordinator.run(desk)
       log.write(.info, coordinator.name, "has ended")
     } catch is CancellationError {

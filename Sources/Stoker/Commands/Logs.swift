@@ -1,7 +1,6 @@
 import ArgumentParser
 import Host
 import PluginProtocol
-import Synchronization
 
 /// `stoker logs`.
 struct LogsCommand: AsyncParsableCommand {
@@ -40,21 +39,19 @@ struct LogsCommand: AsyncParsableCommand {
   private static func print(
     _ params: JSONValue, by connection: any WorkerConnection, isJSON: Bool, to console: Console
   ) async throws {
-    let failure = Mutex<CLIError?>(nil)
     try await withThrowingTaskGroup(of: Void.self) { group in
-      let (broken, breaks) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(1))
+      let (broken, breaks) = AsyncStream.makeStream(of: CLIError.self, bufferingPolicy: .bufferingOldest(1))
       group.addTask {
         _ = try await connection.call("logs", params) { event in
           do {
             if isJSON { try console.jsonLine(event) } else { try console.line(LogLine.text(event, for: console)) }
           } catch {
-            failure.withLock { $0 = CLIError(error) }
-            breaks.yield()
+            breaks.yield(CLIError(error))
           }
         }
       }
       group.addTask {
-        for await _ in broken { throw failure.withLock(\.self) ?? CLIError.interrupted }
+        for await failure in broken { throw failure }
       }
       defer { group.cancelAll() }
       try await group.next()

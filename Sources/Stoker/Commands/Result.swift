@@ -1,5 +1,6 @@
 import ArgumentParser
 import Host
+import PluginProtocol
 
 /// `stoker result`.
 struct ResultCommand: AsyncParsableCommand {

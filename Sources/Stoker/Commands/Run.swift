@@ -1,4 +1,5 @@
 import ArgumentParser
+import Host
 
 /// `stoker run`.
 struct RunCommand: AsyncParsableCommand {

@@ -28,7 +28,7 @@ struct JobView: Sendable {
   }
 
   /// How the program ends when it waited for this job.
-  func status(cancelledByUser: Bool) -> ExitStatus {
+  func status(cancelledByUser: Bool) -> ProgramStatus {
     switch state {
     case "succeeded": .done
     case "cancelled" where cancelledByUser: .interrupted

@@ -1,3 +1,4 @@
+import Host
 import PluginProtocol
 
 /// Plugins, for people.

@@ -29,7 +29,7 @@ struct JobWaiter: Sendable {
     for id: String, chunks: Bool, events: AsyncStream<SignalWatch.Event>,
     outputFailed: @escaping @Sendable (any Error) -> Void
   ) async throws -> Outcome {
-    let policy = Mutex(InterruptPolicy())
+    let interrupts = Interrupts()
     let answer = try await withThrowingTaskGroup(of: JSONValue?.self) { group in
       group.addTask {
         try await connection.call("jobs/watch", ["id": .string(id), "chunks": .bool(chunks)]) { event in
@@ -45,7 +45,7 @@ struct JobWaiter: Sendable {
           switch event {
           case .outputFailed(let error): throw error
           case .signal(let number):
-            try await act(on: policy.withLock { $0.take(number) }, id)
+            try await act(on: interrupts.take(number), id)
           }
         }
         return nil
@@ -58,7 +58,7 @@ struct JobWaiter: Sendable {
     }
     let printed = try printer.endText()
     return Outcome(
-      job: try JobView(answer), wasInterrupted: policy.withLock(\.isCancelling), printedText: printed)
+      job: try JobView(answer), wasInterrupted: interrupts.isCancelling, printedText: printed)
   }
 
   private func act(on action: InterruptPolicy.Action, _ id: String) async throws {
@@ -76,4 +76,12 @@ struct JobWaiter: Sendable {
       throw CLIError.interrupted
     }
   }
+}
+
+/// The policy, shared by the tasks of one wait.
+private final class Interrupts: Sendable {
+  private let policy = Mutex(InterruptPolicy())
+
+  var isCancelling: Bool { policy.withLock(\.isCancelling) }
+  func take(_ signal: CInt) -> InterruptPolicy.Action { policy.withLock { $0.take(signal) } }
 }

@@ -19,7 +19,7 @@ struct FaultRow: Sendable {
   /// A job of the misbehaving engine, seen to run.
   func running(_ task: JSONValue) async throws -> String {
     let id = try await host.submit(chaos, task)
-    try await host.until("the start of the job", id) { $0.state == "running" }
+    try await host.seen("the start of the job", id) { $0.state == "running" }
     return id
   }
 

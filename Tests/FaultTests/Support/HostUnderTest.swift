@@ -136,10 +136,10 @@ final class HostUnderTest: Sendable {
 
   /// Waits until a job satisfies a condition.
   @discardableResult
-  func until(
+  func seen(
     _ awaited: String, _ id: String, within limit: Duration = patience, _ holds: (JobSeen) -> Bool
   ) async throws -> (value: JobSeen, after: Duration) {
-    try await FaultTests.until(awaited, within: limit) {
+    try await until(awaited, within: limit) {
       let job = try await job(id)
       return holds(job) ? job : nil
     }

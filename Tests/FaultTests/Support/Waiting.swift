@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Host
+import Synchronization
 import Testing
 
 /// Something that was awaited did not come.
@@ -54,5 +55,20 @@ func limited<Value: Sendable>(
     defer { group.cancelAll() }
     guard let value = try await group.next() else { throw NotInTime(awaited: what, limit: limit) }
     return value
+  }
+}
+
+/// A value that several tasks change.
+final class Shared<Value: Sendable>: Sendable {
+  private let value: Mutex<Value>
+
+  init(_ value: Value) { self.value = Mutex(value) }
+
+  func withLock<Result: Sendable>(_ body: (inout Value) -> Result) -> Result {
+    value.withLock { value in
+      var copy = value
+      defer { value = copy }
+      return body(&copy)
+    }
   }
 }

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import PluginProtocol
+import Synchronization
 
 /// The body of an engine's thread: reads the pipes, watches the clocks, carries out the teardown.
 struct EngineThread {

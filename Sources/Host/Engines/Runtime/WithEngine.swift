@@ -1,5 +1,6 @@
 import Glibc
 import PluginProtocol
+import Synchronization
 
 /// All that is needed to start an engine process.
 package struct EngineLaunch: Sendable {
