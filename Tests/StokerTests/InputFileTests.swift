@@ -22,7 +22,7 @@ struct InputFileTests {
       ftruncate(big, off_t(1 << 30))
       close(big)
       let bad = open(directory + "/bad", O_CREAT | O_WRONLY, 0o600)
-      write(bad, [0x61, 0x62, 0xFF], 3)
+      write(bad, [0x61, 0x62, 0xFF] as [UInt8], 3)
       close(bad)
       let cases = [
         ("missing", "does not exist"), ("", "directory"), ("fifo", "named pipe"), ("big", "larger than 16MiB"),
@@ -47,7 +47,8 @@ struct InputFileTests {
       let text = "grüße\n"
       write(file, text, text.utf8.count)
       close(file)
-      #expect(try InputFile.text(directory + "/file") == text)
+      let read = try InputFile.text(directory + "/file")
+      #expect(read == text)
     }
   }
 }

@@ -5,7 +5,7 @@ import Testing
 @testable import Host
 @testable import stoker
 
-struct ExitStatusTests {
+struct ProgramStatusTests {
   static let errors: [(any Error & Sendable, ProgramStatus)] = [
     (ControlError.noWorker(path: "/x"), .noWorker), (ControlError.disconnected(path: "/x"), .noWorker),
     (ControlError.homeInUse(path: "/x"), .failed), (ControlError.pathTooLong(path: "/x", limit: 107), .usage),
@@ -65,7 +65,9 @@ struct ExitStatusTests {
 
   private func status(of arguments: [String], _ transcript: Transcript) -> ProgramStatus {
     do {
-      _ = try StokerCommand.parseAsRoot(arguments)
+      var command = try StokerCommand.parseAsRoot(arguments)
+      // The parser's own help command.
+      if !(command is any AsyncParsableCommand) { try command.run() }
       return .done
     } catch {
       return Main.report(error, arguments: arguments, to: transcript.console())

@@ -36,7 +36,7 @@ struct TerminalTests {
       ])
     let narrow = table.lines(for: Transcript().console(width: 20))
     #expect(narrow.allSatisfy { TerminalText.width($0) <= 20 })
-    #expect(narrow[1] == "1   a-rather…     5")
+    #expect(narrow[1] == "1   a-rather-…     5")
     let coloured = table.lines(for: Transcript().console(colour: true))
     #expect(coloured[0].hasPrefix("\u{1B}[1mID"))
   }

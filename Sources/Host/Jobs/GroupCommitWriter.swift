@@ -157,16 +157,23 @@ final class GroupCommitWriter: Sendable {
         return Array(state.pending.prefix(Self.maxBatch))
       }
       if batch.isEmpty { return }
-      do {
-        try commit(batch, database)
-      } catch {
-        undo(database)
-        noteFailure(error)
-        if batch.count == 1 {
-          batch[0].fail(.from(error, path: path))
-        } else {
-          for operation in batch { commitAlone(operation, database) }
-        }
+      // What need not wait for the disk goes first. Operations that wait together are concurrent: any order is theirs.
+      let relaxed = batch.filter { $0.durability == .relaxed }
+      let synced = batch.filter { $0.durability == .synced }
+      for part in [relaxed, synced] where !part.isEmpty { commitTogether(part, database) }
+    }
+  }
+
+  private func commitTogether(_ batch: [Operation], _ database: Database) {
+    do {
+      try commit(batch, database)
+    } catch {
+      undo(database)
+      noteFailure(error)
+      if batch.count == 1 {
+        batch[0].fail(.from(error, path: path))
+      } else {
+        for operation in batch { commitAlone(operation, database) }
       }
     }
   }

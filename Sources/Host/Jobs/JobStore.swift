@@ -19,6 +19,7 @@ package final class JobStore: Sendable {
   let clock: JobClock
   let steady: SteadyTime
   let writer: GroupCommitWriter
+  let reader: StoreReader
   private let ids: JobIDGenerator
   private let lock: Mutex<StoreLock?>
 
@@ -44,13 +45,13 @@ package final class JobStore: Sendable {
     report.cancelled = recovered.cancelled
     report.orphanedDirectories = artifacts.sweep(keeping: recovered.directories)
     return JobStore(
-      files: files, lock: lock, queue: queue, options: options, report: report, artifacts: artifacts, clock: clock,
-      steady: steady, recovered: recovered)
+      files: files, lock: lock, queue: queue, reader: try StoreReader(path: files.database), options: options,
+      report: report, artifacts: artifacts, clock: clock, steady: steady, recovered: recovered)
   }
 
   private init(
-    files: StoreFiles, lock: consuming StoreLock, queue: DatabaseQueue, options: JobStoreOptions, report: OpenReport,
-    artifacts: ArtifactStore, clock: JobClock, steady: SteadyTime, recovered: StoreRecovery.Outcome
+    files: StoreFiles, lock: consuming StoreLock, queue: DatabaseQueue, reader: StoreReader,
+    options: JobStoreOptions, report: OpenReport, artifacts: ArtifactStore, clock: JobClock, steady: SteadyTime, recovered: StoreRecovery.Outcome
   ) {
     directory = files.directory
     self.options = options
@@ -61,12 +62,14 @@ package final class JobStore: Sendable {
     ids = JobIDGenerator(after: recovered.lastID, wallMilliseconds: clock.wallMilliseconds)
     writer = GroupCommitWriter(
       queue: queue, path: files.database, maxPending: options.maxPendingOperations, counts: recovered.counts)
+    self.reader = reader
     self.lock = Mutex(lock)
   }
 
   /// Ends the store in order: later operations throw `closed`, the log is folded into the database, the lock is given
   /// back. Call it after the last running job has been handed back or recorded; repeatable.
   package func close() throws(JobStoreError) {
+    reader.close()
     try writer.close()
     lock.withLock { $0 = nil }
   }

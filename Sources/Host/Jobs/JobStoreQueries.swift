@@ -79,7 +79,7 @@ extension JobStore {
 
   /// - Throws: `unknownJob`.
   package func job(_ id: JobID) async throws(JobStoreError) -> Job {
-    try await writer.perform(.relaxed, .refusable) { database, _ in
+    try await reader.read { database in
       let statement = try database.cachedStatement(sql: JobReader.columns + "WHERE id = ?")
       guard let row = try Row.fetchOne(statement, arguments: [id.description]) else {
         throw JobStoreError.unknownJob(id)
@@ -92,7 +92,7 @@ extension JobStore {
   ///
   /// - Throws: `unknownJob`.
   package func task(_ id: JobID) async throws(JobStoreError) -> JSONValue {
-    let text = try await writer.perform(.relaxed, .always) { database, _ in
+    let text = try await reader.read { database in
       let statement = try database.cachedStatement(sql: "SELECT task FROM jobs WHERE id = ?")
       guard let text = try String.fetchOne(statement, arguments: [id.description]) else {
         throw JobStoreError.unknownJob(id)
@@ -105,7 +105,7 @@ extension JobStore {
 
   /// Jobs, newest first. For the next page pass the last job's id as `before`.
   package func jobs(_ filter: JobFilter = JobFilter()) async throws(JobStoreError) -> [Job] {
-    try await writer.perform(.relaxed, .refusable) { database, _ in
+    try await reader.read { database in
       var conditions: [String] = []
       var arguments: [(any DatabaseValueConvertible)?] = []
       func require(_ condition: String, _ value: (any DatabaseValueConvertible)?) {
@@ -128,7 +128,7 @@ extension JobStore {
 
   /// The job that a coordinator knows under this name; the newest, when it offered the name more than once.
   package func job(coordinator: String, remoteID: String) async throws(JobStoreError) -> Job? {
-    try await writer.perform(.relaxed, .always) { database, _ in
+    try await reader.read { database in
       let statement = try database.cachedStatement(
         sql: JobReader.columns + "WHERE coordinator = ? AND remote_id = ? ORDER BY seq DESC LIMIT 1")
       return try Row.fetchOne(statement, arguments: [coordinator, remoteID]).map { try JobReader.job($0, database) }

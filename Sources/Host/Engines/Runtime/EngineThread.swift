@@ -15,6 +15,8 @@ struct EngineThread {
   private var death: ProcessOutcome?
   private var diagnosis: ExitDiagnosis?
   private var hostEndedIt = false
+  /// The host had asked it to go when it died: what comes after the death says nothing about its cause.
+  private var wasAsked = false
   private var outputEndedAt: MonotonicInstant?
   private var teardown: TeardownMachine?
   private var steps: [TeardownStep]?
@@ -294,6 +296,7 @@ struct EngineThread {
   private mutating func died(_ how: ProcessOutcome) {
     guard death == nil else { return }
     death = how
+    wasAsked = hostEndedIt || owner.isStopping
     readOutput(limit: 256)
     readErrors(limit: 64)
     let diagnosis = diagnose(how)
@@ -332,7 +335,7 @@ struct EngineThread {
     } else if session.description == nil {
       cause = .failedToStart
     } else {
-      cause = hostEndedIt || owner.isStopping ? .stopped : .crashed
+      cause = wasAsked ? .stopped : .crashed
     }
     let words = incompatible ?? killReason?.description ?? diagnosis?.sentence ?? "the engine's end was not seen"
     return EngineEnd(
