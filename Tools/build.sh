@@ -9,7 +9,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 dist=dist
 stamps=.build/dist-stamps
-flags=(-c release --static-swift-stdlib -Xlinker --gc-sections)
+flags=(-c release --static-swift-stdlib -Xlinker --no-export-dynamic)
 
 say() { printf 'build: %s\n' "$*"; }
 

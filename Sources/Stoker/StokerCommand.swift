@@ -33,12 +33,17 @@ struct StokerCommand: AsyncParsableCommand {
       """,
     version: StokerVersion.current,
     groupedSubcommands: [
-      CommandGroup(name: "Worker:", subcommands: [
-        RunCommand.self, StatusCommand.self, PauseCommand.self, ResumeCommand.self, DrainCommand.self, LogsCommand.self,
-      ]),
-      CommandGroup(name: "Jobs:", subcommands: [
-        ExecCommand.self, SubmitCommand.self, JobsCommand.self, CancelCommand.self, ResultCommand.self,
-      ]),
+      CommandGroup(
+        name: "Worker:",
+        subcommands: [
+          RunCommand.self, StatusCommand.self, PauseCommand.self, ResumeCommand.self, DrainCommand.self,
+          LogsCommand.self,
+        ]),
+      CommandGroup(
+        name: "Jobs:",
+        subcommands: [
+          ExecCommand.self, SubmitCommand.self, JobsCommand.self, CancelCommand.self, ResultCommand.self,
+        ]),
       CommandGroup(name: "Installation:", subcommands: [PluginsCommand.self, ModelsCommand.self, ConfigCommand.self]),
     ])
 }

@@ -53,6 +53,12 @@ extension FaultMatrix {
         }
 
         for life in 1...HostCrash.lives {
+          if life.isMultiple(of: 3) {
+            // One more that does not even come to take jobs.
+            let early = try HostUnderTest(home)
+            try await Task.sleep(for: .milliseconds(Int.random(in: 5...80, using: &generator)))
+            try await early.killAtOnce()
+          }
           let host = try await HostUnderTest.start(home)
           let moment = Duration.milliseconds(Int.random(in: 10...350, using: &generator))
           try await withThrowingTaskGroup(of: Void.self) { group in

@@ -76,11 +76,44 @@ extension FaultMatrix {
         #expect(try await store.queuedIndex().map(\.id.description) == [id])
         try store.close()
 
+        // The next life has an engine that goes when it is told.
+        try home.uninstall(plugin.name)
+        try home.install(ChaosPlugin())
         let next = try await HostUnderTest.start(home)
         let job = try await next.finished(id)
         #expect(job.state == "succeeded" && job.attempts.count == 2, "\(job)")
         try await stopInOrder(next)
         try await checkJobs(home)
+      }
+    }
+
+    @Test func f41AnEngineThatDoesNotStartDelaysNothing() async throws {
+      try await withTestHome { home in
+        let plugin = ChaosPlugin(arguments: ["--mute"], timeouts: "{initialize: 60s}")
+        try home.install(plugin)
+        let host = try await HostUnderTest.start(home)
+        let id = try await host.submit(plugin)
+        try await until("the start of the engine") { Census.family(of: home).count == 2 }
+        host.signal(SIGTERM)
+        let (end, after) = try await host.ended()
+        measured("F41", "stopped while an engine hangs in its start", after, bound: .seconds(10))
+        #expect(end == .exited(0))
+        expectNothingLeft(home)
+        let store = try JobStore.open(directory: home.data)
+        #expect(try await store.queuedIndex().map(\.id.description) == [id])
+        try store.close()
+      }
+    }
+
+    @Test func f41AJobThatIsNearlyDoneIsDone() async throws {
+      try await withTestHome { home in
+        let plugin = ChaosPlugin()
+        try home.install(plugin)
+        let host = try await HostUnderTest.start(home)
+        let id = try await host.submit(plugin, ["ms": 500, "artifact": "out.txt"])
+        try await host.seen("the start of the job", id) { $0.state == "running" }
+        try await stopInOrder(host)
+        #expect(try await checkJobs(home).map(\.state) == [.succeeded])
       }
     }
 

@@ -90,7 +90,9 @@ struct ResultWriterTests {
         #expect(throws: CLIError.self) { try ResultWriter(job: hostile, asJSON: false).write(to: directory + "/many") }
       }
       let job = try job([good])
-      for (path, message) in [(directory, "is a directory"), (directory + "/none/out", "No such file"), ("/dev/null", "not a regular")] {
+      for (path, message) in [
+        (directory, "is a directory"), (directory + "/none/out", "No such file"), ("/dev/null", "not a regular"),
+      ] {
         #expect {
           try ResultWriter(job: job, asJSON: false).write(to: path)
         } throws: { CLIError($0).message.contains(message) }

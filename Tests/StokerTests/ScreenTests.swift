@@ -18,7 +18,8 @@ struct ScreenTests {
     ]
     let text = StatusScreen(status: status, now: 0).lines(for: Transcript().console()).joined(separator: "\n")
     for expected in [
-      "running, pid 42, version 1.0", "2 min 05 s", "10.0 MiB resident", "1 queued, 2 running, 3 succeeded", "local ready",
+      "running, pid 42, version 1.0", "2 min 05 s", "10.0 MiB resident", "1 queued, 2 running, 3 succeeded",
+      "local ready",
       "backoff (2.5 s)", "m␛[2J",
     ] { #expect(text.contains(expected), "\(expected)") }
   }
@@ -41,7 +42,8 @@ struct ScreenTests {
     let lines = PluginScreen.details(answer, now: 5000, for: Transcript().console(terminal: true))
     let text = lines.joined(separator: "\n")
     for expected in [
-      "llm: *.gguf", "slow", "pid 9 · busy · 1.0 KiB · jobs j1", "noise 2", "contextSize = 8192", "5 s ago  started: pid 9", "oops␇",
+      "llm: *.gguf", "slow", "pid 9 · busy · 1.0 KiB · jobs j1", "noise 2", "contextSize = 8192",
+      "5 s ago  started: pid 9", "oops␇",
     ] { #expect(text.contains(expected), "\(expected)") }
     #expect(!text.contains("crashes"))
   }
@@ -50,6 +52,7 @@ struct ScreenTests {
     let event: JSONValue = [
       "at": "t", "level": "error", "source": "llama", "job": "j1", "message": "bad\nt error fake: \u{1B}[2J",
     ]
-    #expect(LogLine.text(event, for: Transcript().console(terminal: true)) == "t error   llama [j1]: bad t error fake: ␛[2J")
+    #expect(
+      LogLine.text(event, for: Transcript().console(terminal: true)) == "t error   llama [j1]: bad t error fake: ␛[2J")
   }
 }

@@ -5,7 +5,9 @@ import Testing
 @testable import stoker
 
 struct TaskBuilderTests {
-  private func build(_ kind: String?, _ flags: TaskFlags, file: String = "", common: JobFlags = JobFlags()) throws -> JSONValue {
+  private func build(_ kind: String?, _ flags: TaskFlags, file: String = "", common: JobFlags = JobFlags()) throws
+    -> JSONValue
+  {
     try JobRequestBuilder(
       kind: kind, flags: flags, common: common, readText: { _ in file }, locate: { "/data/" + $0 }
     ).request().params
@@ -13,16 +15,24 @@ struct TaskBuilderTests {
 
   static let tasks: [(String, TaskFlags, String, JSONValue)] = [
     (
-      "llm", TaskFlags(prompt: "Hi", system: "Be brief", maxTokens: 5, temperature: 0, topP: 0.9, stop: ["\n", "END"], seed: .max),
+      "llm",
+      TaskFlags(
+        prompt: "Hi", system: "Be brief", maxTokens: 5, temperature: 0, topP: 0.9, stop: ["\n", "END"], seed: .max),
       "llm",
       [
         "messages": [["role": "user", "content": "Hi"]], "system": "Be brief", "maxTokens": 5, "temperature": 0.0,
         "topP": 0.9, "stop": ["\n", "END"], "seed": .uint(.max),
       ]
     ),
-    ("stt", TaskFlags(file: "my talk.wav", language: "en"), "audio_stt", ["inputUrl": "file:///data/my%20talk.wav", "language": "en"]),
+    (
+      "stt", TaskFlags(file: "my talk.wav", language: "en"), "audio_stt",
+      ["inputUrl": "file:///data/my%20talk.wav", "language": "en"]
+    ),
     ("audio_stt", TaskFlags(file: "https://x.test/a.wav"), "audio_stt", ["inputUrl": "https://x.test/a.wav"]),
-    ("tts", TaskFlags(text: "Hello", voice: "joe", speed: 1.5), "audio_tts", ["text": "Hello", "voice": "joe", "speed": 1.5]),
+    (
+      "tts", TaskFlags(text: "Hello", voice: "joe", speed: 1.5), "audio_tts",
+      ["text": "Hello", "voice": "joe", "speed": 1.5]
+    ),
     (
       "image", TaskFlags(prompt: "A cat", seed: 3, width: 64, height: 32, steps: 2, format: "PNG"), "image",
       ["prompt": "A cat", "width": 64, "height": 32, "steps": 2, "seed": 3, "ext": "png"]
@@ -87,7 +97,9 @@ struct TaskBuilderTests {
     #expect(request["deadlineSeconds"] == 90.0)
     #expect(request["idempotencyKey"] == "k")
     #expect(request["labels"] == ["a": "b", "c": "d=e"])
-    for wrong in [JobFlags(priority: 101), JobFlags(deadline: "soon"), JobFlags(deadline: "-1"), JobFlags(labels: ["x"])] {
+    for wrong in [
+      JobFlags(priority: 101), JobFlags(deadline: "soon"), JobFlags(deadline: "-1"), JobFlags(labels: ["x"]),
+    ] {
       #expect(throws: CLIError.self) { try build("llm", TaskFlags(prompt: "x"), common: wrong) }
     }
   }
@@ -96,7 +108,9 @@ struct TaskBuilderTests {
     let text = #"[{"role":"system","content":"s"},{"role":"user","content":"u"}]"#
     let request = try build("llm", TaskFlags(messages: "chat.json"), file: text)
     #expect(request["task"]?["messages"]?.array?.count == 2)
-    let wrong = ["[]", "{}", "no", #"[{"role":"user"}]"#, #"[{"role":"robot","content":"u"}]"#, #"[{"role":"user","content":[]}]"#]
+    let wrong = [
+      "[]", "{}", "no", #"[{"role":"user"}]"#, #"[{"role":"robot","content":"u"}]"#, #"[{"role":"user","content":[]}]"#,
+    ]
     for text in wrong {
       #expect(throws: CLIError.self) { try build("llm", TaskFlags(messages: "chat.json"), file: text) }
     }

@@ -13,7 +13,8 @@ struct TerminalTests {
     for (raw, shown) in cases { #expect(TerminalText.sanitise(raw, keepsLines: true) == shown) }
     #expect(TerminalText.sanitise("a\nb\tc", keepsLines: false) == "a b c")
     // Cut in two, a sequence is still caught.
-    #expect(TerminalText.sanitise("\u{1B}", keepsLines: true) + TerminalText.sanitise("[2J", keepsLines: true) == "␛[2J")
+    #expect(
+      TerminalText.sanitise("\u{1B}", keepsLines: true) + TerminalText.sanitise("[2J", keepsLines: true) == "␛[2J")
   }
 
   @Test func textIsCutByColumns() {
@@ -31,7 +32,8 @@ struct TerminalTests {
     table.add(["3", "", "0"])
     #expect(
       table.lines(for: Transcript().console()) == [
-        "ID  MODEL                        N", "1   a-rather-long-model-name     5", "22  m␛[2J x                   1234",
+        "ID  MODEL                        N", "1   a-rather-long-model-name     5",
+        "22  m␛[2J x                   1234",
         "3   -                            0",
       ])
     let narrow = table.lines(for: Transcript().console(width: 20))

@@ -56,7 +56,9 @@ struct WaitTests {
     let worker = ScriptedWorker([
       "jobs/watch": { _, events in
         await events.send(["type": "state", "state": "running"])
-        for text in ["Because ", "of \u{1B}[2J", "scattering."] { await events.send(["type": "chunk", "text": .string(text)]) }
+        for text in ["Because ", "of \u{1B}[2J", "scattering."] {
+          await events.send(["type": "chunk", "text": .string(text)])
+        }
         return finishedJob()
       }
     ])
@@ -130,6 +132,17 @@ struct WaitTests {
     #expect(transcript.err.contains("stoker jobs \(jobID)"))
   }
 
+  @Test func aWorkerThatHangsCannotHoldTheUser() async {
+    let hang: ScriptedWorker.Answer = { _, _ in
+      let (never, _) = AsyncStream.makeStream(of: Void.self)
+      for await _ in never {}
+      throw CancellationError()
+    }
+    let worker = ScriptedWorker(["jobs/watch": hang, "jobs/cancel": hang])
+    let error = await follow(worker, Transcript(), signals: [SIGINT, SIGINT, SIGINT])
+    #expect(error?.status == .interrupted)
+  }
+
   @Test func aTermSignalLeavesTheJobAlone() async {
     let worker = stubborn(endsAfterCancel: true)
     let error = await follow(worker, Transcript(), signals: [SIGTERM])
@@ -155,8 +168,19 @@ struct WaitTests {
   }
 
   @Test func aWorkerThatGoesAwayIsThree() async {
-    let worker = ScriptedWorker(["jobs/watch": { _, _ in throw RPCError(control: .notFound, "gone") }])
-    #expect(await follow(worker, Transcript())?.status == .failed)
+    struct Gone: WorkerConnection {
+      func call(
+        _ method: String, _ params: JSONValue, onEvent: (@Sendable (JSONValue) async -> Void)?
+      ) async throws -> JSONValue { throw ControlError.disconnected(path: "/run/s") }
+    }
+    let (events, _) = AsyncStream.makeStream(of: SignalWatch.Event.self)
+    let runner = JobRunner(connection: Gone(), console: Transcript().console())
+    await #expect {
+      try await runner.follow(jobID, events: events) { _ in }
+    } throws: { error in
+      let failure = CLIError(error)
+      return failure.status == .noWorker && failure.message.contains("the job is kept")
+    }
   }
 
   @Test func idsMayBeCut() async throws {
@@ -169,7 +193,8 @@ struct WaitTests {
     let found = try await JobReference.resolve("019c5b7e-24f1-7c3a-9d5e-0", by: connection)
     #expect(found == jobID)
     for (text, message) in [
-      ("019c5b7e", "2 jobs' ids begin"), ("019c", "too short"), ("019c5b7f", "no job's id begins"), ("../../x", "not a job's id"),
+      ("019c5b7e", "2 jobs' ids begin"), ("019c", "too short"), ("019c5b7f", "no job's id begins"),
+      ("../../x", "not a job's id"),
     ] {
       await #expect {
         try await JobReference.resolve(text, by: connection)

@@ -59,7 +59,8 @@ package struct ControlServer: Sendable {
   private func answer(_ request: ControlRequest, on link: ControlLink) async {
     let events = ControlEvents { event in
       let params: JSONValue = ["requestId": request.id.json, "event": event]
-      await link.send(ControlServer.frame(.notification(method: ControlProtocol.eventMethod, params: params)), droppable: true)
+      await link.send(
+        ControlServer.frame(.notification(method: ControlProtocol.eventMethod, params: params)), droppable: true)
     }
     let answer: Envelope
     do {

@@ -141,6 +141,8 @@ package final class PluginSupervisor: Sendable {
         record.update { $0.processes[slot]?.state = .stopping }
         return true
       }
+      // Gone from the record before the backoff, which may be long.
+      record.update { $0.processes[slot] = nil }
       if value != nil { pending = nil }
       record.add(end.counters)
       if let pending { context.dispatcher.giveBack(pending) }

@@ -5,7 +5,7 @@
 #endif
 
 /// Directories that engines filled: walked by descriptor, so that a link put in the way leads nowhere else.
-enum FileTree {
+package enum FileTree {
   /// The entries of a directory; none when it cannot be read.
   static func names(in path: String) -> [String] {
     let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -14,7 +14,7 @@ enum FileTree {
   }
 
   /// Removes a file, a link, or a directory with all it holds. What cannot be removed stays; the next start tries again.
-  static func remove(_ path: String) { remove(path.utf8CString.map { $0 }, in: AT_FDCWD, depth: 0) }
+  package static func remove(_ path: String) { remove(path.utf8CString.map { $0 }, in: AT_FDCWD, depth: 0) }
 
   /// Deeper trees than this are left: each level holds a descriptor open.
   private static let maxDepth = 256

@@ -178,6 +178,8 @@ package final class Dispatcher: Sendable {
   package var occupiedLanes: [JobLane] { state.withLock { $0.queue.occupiedLanes } }
   /// Jobs in line.
   package var waiting: Int { state.withLock { $0.queue.count } }
+  /// Waits for a job that are under way.
+  package var placesWaiting: Int { state.withLock { $0.waiters.count } }
   /// When a delayed job comes into line.
   package var nextRelease: MonotonicInstant? { state.withLock { $0.queue.nextRelease } }
 

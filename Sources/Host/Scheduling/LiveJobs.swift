@@ -245,6 +245,11 @@ package final class LiveJobs: Sendable {
     }
   }
 
+  /// Watchers of a job.
+  package func watchers(_ id: JobID) -> Int { state.withLock { $0.entries[id]?.watchers.count ?? 0 } }
+  /// Jobs of which anything is known here.
+  package var known: Int { state.withLock { $0.entries.count } }
+
   /// Whether an attempt at the job is under way in an engine: its clocks watch it.
   package func isRunning(_ id: JobID) -> Bool { state.withLock { $0.entries[id]?.handle != nil } }
 

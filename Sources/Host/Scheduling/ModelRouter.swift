@@ -53,9 +53,10 @@ package struct ModelRouter: Sendable {
       return Route(
         lane: JobLane(kind: kind, model: model), plugins: serving.map(\.name), model: found.reference)
     case .failure(let error):
-      // Models that live in the engine itself need no files: those of services that name no model engine.
+      // Models that live in the engine itself need no files: those of engines that load none, or that name no model engine.
       let own = serving.filter { manifest in
-        manifest.serves.contains { $0.kind == kind && $0.modelEngine == nil && $0.serves(model) }
+        let loadsModels = manifest.features.contains(Feature.modelResidency.rawValue)
+        return manifest.serves.contains { $0.kind == kind && ($0.modelEngine == nil || !loadsModels) && $0.serves(model) }
       }
       guard !own.isEmpty else { throw error }
       return Route(

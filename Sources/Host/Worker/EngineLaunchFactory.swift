@@ -42,7 +42,16 @@ package struct EngineLaunchFactory: Sendable {
         directories: EngineDirectories(
           models: layout.modelsDirectory, cache: cache, work: FilePath.join(layout.dataDirectory, "work")),
         resources: EngineResources(cpuThreads: max(1, threads), memoryBytes: memory)),
-      limits: SessionLimits(manifest.timeouts), shutdownGrace: min(manifest.timeouts.shutdown, .seconds(2)))
+      limits: SessionLimits(manifest.timeouts), shutdownGrace: min(manifest.timeouts.shutdown, .seconds(2)), temporaryDirectory: temporary)
+  }
+
+  /// Removes the temporary files of engines of a former life.
+  package func sweep() {
+    let engines = FilePath.join(layout.cacheDirectory, "engines")
+    for plugin in FileTree.names(in: engines) {
+      let own = FilePath.join(engines, plugin)
+      for name in FileTree.names(in: own) where name.hasPrefix("tmp-") { FileTree.remove(FilePath.join(own, name)) }
+    }
   }
 
   /// Built from nothing: an engine sees no variable of the host but the ones named here.

@@ -88,6 +88,7 @@ package final class Worker: Sendable {
     let factory = EngineLaunchFactory(
       layout: options.layout, configuration: configuration, resources: resources, environment: options.environment,
       hostVersion: options.version)
+    factory.sweep()
     let (store, live, models, changes) = (store, live, models, changes)
     let deaths = DeathCount()
     let intakeBox = Mutex<JobIntake?>(nil)

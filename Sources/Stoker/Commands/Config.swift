@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Host
 import PluginProtocol
 
@@ -118,8 +119,21 @@ struct ConfigSetCommand: ParsableCommand {
 
   func run() throws {
     let file = try global.located().bare.configFile
+    try ConfigSetCommand.makeDirectory(FilePath.parent(file))
     try ConfigurationEditor.set(key, to: value, inFile: file)
-    if global.json { return try global.console.json(["file": .string(file), "key": .string(key), "value": .string(value)]) }
+    if global.json {
+      return try global.console.json(["file": .string(file), "key": .string(key), "value": .string(value)])
+    }
     if !global.quiet { try global.console.line(global.console.shown("\(key) set in \(file)")) }
+  }
+
+  /// `mkdir -p`, for this user alone.
+  private static func makeDirectory(_ path: String) throws {
+    guard FilePath.kind(path) == nil else { return }
+    let parent = FilePath.parent(path)
+    if parent != path { try makeDirectory(parent) }
+    guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
+      throw CLIError.failed("cannot create \(path): \(String(cString: strerror(errno)))")
+    }
   }
 }

@@ -26,18 +26,18 @@ struct ExecCommand: AsyncParsableCommand {
     let (_, params) = try task.request()
     let options = try local.worker(global)
     let console = global.console
-    let watch = SignalWatch()
-    let events = watch.events
-    let failed = watch.reportOutputFailure
     let streams = stream ?? (console.isOutputTerminal && !global.json && output.output == nil)
-    try await HostWorkerFactory().ephemeral(options) { connection in
-      let runner = JobRunner(
-        connection: connection, console: console, isJSON: global.json, isQuiet: global.quiet, streams: streams,
-        output: output.output, outlivesProgram: false)
-      let job = try await runner.submit(params)
-      try await runner.follow(job.id, events: events, outputFailed: failed)
+    let (isJSON, isQuiet, path) = (global.json, global.quiet, output.output)
+    // Watched from before the worker starts, so that Ctrl-C never leaves engines behind.
+    try await withSignalWatch { watch in
+      try await HostWorkerFactory().ephemeral(options) { connection in
+        let runner = JobRunner(
+          connection: connection, console: console, isJSON: isJSON, isQuiet: isQuiet, streams: streams, output: path,
+          outlivesProgram: false)
+        let job = try await runner.submit(params)
+        try await runner.follow(job.id, events: watch.events, outputFailed: watch.outputFailed)
+      }
     }
-    extendLifetime(watch)
   }
 }
 

@@ -21,14 +21,17 @@ struct JobsCommand: AsyncParsableCommand {
     help: "Only jobs in this state: queued, running, succeeded, failed or cancelled.",
     completion: .list(JobState.allCases.map(\.rawValue)))
   var state: String?
-  @Option(help: "Only jobs of this kind: llm, stt, tts, image or video.", completion: .list(JobKind.allCases.map(\.cliName)))
+  @Option(
+    help: "Only jobs of this kind: llm, stt, tts, image or video.", completion: .list(JobKind.allCases.map(\.cliName)))
   var kind: String?
   @Option(help: ArgumentHelp("How many at most.", valueName: "n")) var limit = 20
 
   func run() async throws {
     let connection = try global.worker()
     if let id {
-      guard state == nil, kind == nil else { throw CLIError.usage("--state and --kind choose among jobs; leave out the id") }
+      guard state == nil, kind == nil else {
+        throw CLIError.usage("--state and --kind choose among jobs; leave out the id")
+      }
       let id = try await JobReference.resolve(id, by: connection)
       let job = try JobView(try await connection.call("jobs/get", ["id": .string(id)]))
       if global.json { return try global.console.json(job.json) }

@@ -14,10 +14,13 @@ struct LogsCommand: AsyncParsableCommand {
       """)
   @OptionGroup var global: GlobalOptions
   @Flag(name: .shortAndLong, help: "Go on with what comes, until Ctrl-C.") var follow = false
-  @Option(name: [.customShort("n"), .long], help: ArgumentHelp("How many of the last lines.", valueName: "n")) var lines = 50
+  @Option(name: [.customShort("n"), .long], help: ArgumentHelp("How many of the last lines.", valueName: "n"))
+  var lines = 50
   @Option(help: ArgumentHelp("Only this plugin's.", valueName: "name")) var plugin: String?
   @Option(help: ArgumentHelp("Only this job's.", valueName: "id")) var job: String?
-  @Option(help: "Only from this level up: debug, info, warning or error.", completion: .list(["debug", "info", "warning", "error"]))
+  @Option(
+    help: "Only from this level up: debug, info, warning or error.",
+    completion: .list(["debug", "info", "warning", "error"]))
   var level: String?
 
   func run() async throws {

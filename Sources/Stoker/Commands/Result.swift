@@ -28,9 +28,9 @@ struct ResultCommand: AsyncParsableCommand {
       connection: connection, console: global.console, isJSON: global.json, isQuiet: global.quiet,
       output: output.output)
     if wait {
-      let watch = SignalWatch()
-      let events = watch.events
-      return try await runner.follow(id, events: events, outputFailed: watch.reportOutputFailure)
+      return try await withSignalWatch { watch in
+        try await runner.follow(id, events: watch.events, outputFailed: watch.outputFailed)
+      }
     }
     let job = try JobView(try await connection.call("jobs/get", ["id": .string(id)]))
     guard job.isFinished else {

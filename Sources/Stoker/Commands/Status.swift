@@ -50,7 +50,9 @@ struct StatusScreen {
       add("coordinator", "\(coordinator["name"]?.string ?? "?") \(coordinator["state"]?.string ?? "?")\(detail)")
     }
     let plugins = status["plugins"]?["plugins"]?.array ?? status["plugins"]?.array ?? []
-    guard !plugins.isEmpty else { return lines + ["", "no plugins; put one into a plugins directory (stoker plugins list)"] }
+    guard !plugins.isEmpty else {
+      return lines + ["", "no plugins; put one into a plugins directory (stoker plugins list)"]
+    }
     return lines + [""] + PluginScreen.table(plugins).lines(for: console)
   }
 

@@ -30,9 +30,7 @@ struct SubmitCommand: AsyncParsableCommand {
       connection: try global.worker(), console: global.console, isJSON: global.json, isQuiet: global.quiet,
       streams: stream, output: output.output)
     if wait || stream || output.output != nil {
-      let watch = SignalWatch()
-      try await runner.run(params, watching: watch)
-      return
+      return try await runner.run(params)
     }
     let job = try await runner.submit(params)
     if global.json { try global.console.json(job.json) } else { try global.console.line(job.id) }

@@ -54,7 +54,9 @@ struct JobDetails {
     add("priority", job.json["priority"]?.int.flatMap { $0 == 0 ? nil : "\($0)" })
     let labels = job.json["labels"]?.object ?? [:]
     add("labels", labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value.string ?? "")" }.joined(separator: " "))
-    add("progress", job.isFinished ? nil : job.json["progress"].flatMap { ProgressBar(event: ["progress": $0])?.text(columns: 80) })
+    add(
+      "progress",
+      job.isFinished ? nil : job.json["progress"].flatMap { ProgressBar(event: ["progress": $0])?.text(columns: 80) })
     add("time", timing)
     for attempt in job.json["attempts"]?.array ?? [] { add("attempt", line(attempt)) }
     if let failure = job.failure, job.state == "failed" {

@@ -8,7 +8,8 @@ struct JobView: Sendable {
   /// - Throws: when the answer is not a job.
   init(_ answer: JSONValue) throws {
     guard let job = answer["job"], job["id"]?.string != nil, job["state"]?.string != nil else {
-      throw CLIError(.failed, class: "version", "the worker's answer has no job; restart it with this version of stoker")
+      throw CLIError(
+        .failed, class: "version", "the worker's answer has no job; restart it with this version of stoker")
     }
     json = job
   }

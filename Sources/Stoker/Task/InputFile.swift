@@ -21,7 +21,9 @@ enum InputFile {
     guard case .success(let resolved) = FilePath.resolve(path) else {
       throw CLIError.usage("\(path): the file does not exist, or may not be read")
     }
-    guard FilePath.kind(resolved) == .file else { throw CLIError.usage("\(path) is not a file; name the recording itself") }
+    guard FilePath.kind(resolved) == .file else {
+      throw CLIError.usage("\(path) is not a file; name the recording itself")
+    }
     guard access(resolved, R_OK) == 0 else {
       throw CLIError.usage("\(path) cannot be read: \(String(cString: strerror(errno)))")
     }

@@ -52,7 +52,8 @@ struct JobRequestBuilder {
       throw CLIError.usage("\(path) must hold a JSON object such as {\"kind\": \"llm\", \"task\": {…}}")
     }
     if let stranger = members.keys.sorted().first(where: { !JobRequestBuilder.members.contains($0) }) {
-      throw CLIError.usage("\(path): " + NearestName.message(unknown: "member", stranger, among: JobRequestBuilder.members))
+      throw CLIError.usage(
+        "\(path): " + NearestName.message(unknown: "member", stranger, among: JobRequestBuilder.members))
     }
     guard members["task"]?.object != nil else { throw CLIError.usage("\(path) has no \"task\" object") }
     return members
@@ -68,7 +69,9 @@ struct JobRequestBuilder {
       }
       members["priority"] = JSONValue(priority)
     }
-    if let deadline = common.deadline { members["deadlineSeconds"] = try JobRequestBuilder.seconds(deadline, "--deadline") }
+    if let deadline = common.deadline {
+      members["deadlineSeconds"] = try JobRequestBuilder.seconds(deadline, "--deadline")
+    }
     guard !common.labels.isEmpty else { return }
     var labels = members["labels"]?.object ?? [:]
     for label in common.labels {

@@ -151,7 +151,8 @@ struct TaskBuilder {
 
   private func format() throws -> String? {
     guard let format = flags.format else { return nil }
-    guard (1...8).contains(format.utf8.count), format.utf8.allSatisfy({ ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) })
+    guard (1...8).contains(format.utf8.count),
+      format.utf8.allSatisfy({ ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) })
     else { throw CLIError.usage("--format must be a file's ending, such as png or mp4, not '\(format)'") }
     return format.lowercased()
   }

@@ -42,7 +42,11 @@ final class ProgressLine: Sendable {
 
   /// Takes the line away, so that something else can be printed.
   func clear() {
-    guard isActive, shown.withLock({ shown in defer { shown = false }; return shown }) else { return }
+    guard isActive,
+      shown.withLock({ shown in
+        defer { shown = false }; return shown
+      })
+    else { return }
     console.writeError("\r\u{1B}[K")
   }
 }

@@ -30,11 +30,8 @@ struct InterruptPolicy: Equatable, Sendable {
   }
 }
 
-/// SIGINT and SIGTERM as a stream, instead of the end of the process.
-///
-/// While it is watched, both are ignored by the process itself; programs it starts must reset them.
-struct SignalWatch: ~Copyable {
-  /// What ends a wait from outside.
+/// What ends a wait from outside, as a stream.
+struct SignalWatch: Sendable {
   enum Event: Sendable {
     case signal(CInt)
     /// The output cannot be written any more.
@@ -42,50 +39,54 @@ struct SignalWatch: ~Copyable {
   }
 
   let events: AsyncStream<Event>
-  private let feed: AsyncStream<Event>.Continuation
-  private let sources: [any DispatchSourceSignal]
-  private static let signals = [SIGINT, SIGTERM]
+  fileprivate let feed: AsyncStream<Event>.Continuation
 
-  init() {
-    let (events, feed) = AsyncStream.makeStream(of: Event.self, bufferingPolicy: .bufferingNewest(16))
-    (self.events, self.feed) = (events, feed)
-    sources = SignalWatch.signals.map { number in
-      _ = Glibc.signal(number, SIG_IGN)
-      let source = DispatchSource.makeSignalSource(signal: number, queue: DispatchQueue(label: "stoker.signals"))
-      source.setEventHandler { feed.yield(.signal(number)) }
-      source.resume()
-      return source
-    }
-  }
-
-  deinit {
-    for source in sources { source.cancel() }
-    feed.finish()
-    for number in SignalWatch.signals { _ = Glibc.signal(number, SIG_DFL) }
+  fileprivate init() {
+    (events, feed) = AsyncStream.makeStream(of: Event.self, bufferingPolicy: .bufferingNewest(16))
   }
 
   /// Reports that printing failed.
-  var reportOutputFailure: @Sendable (any Error) -> Void {
-    { [feed] error in feed.yield(.outputFailed(CLIError(error))) }
+  func outputFailed(_ error: any Error) { feed.yield(.outputFailed(CLIError(error))) }
+}
+
+/// Turns SIGINT and SIGTERM into events, instead of the end of the process, for as long as the body runs.
+///
+/// Meanwhile the process itself ignores both; programs that it starts must reset them.
+func withSignalWatch<Value>(_ body: (SignalWatch) async throws -> Value) async throws -> Value {
+  let watch = SignalWatch()
+  let signals = [SIGINT, SIGTERM]
+  let queue = DispatchQueue(label: "stoker.signals")
+  let sources = signals.map { number in
+    _ = signal(number, SIG_IGN)
+    let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+    source.setEventHandler { watch.feed.yield(.signal(number)) }
+    source.resume()
+    return source
   }
+  defer {
+    for source in sources { source.cancel() }
+    for number in signals { _ = signal(number, SIG_DFL) }
+    watch.feed.finish()
+  }
+  return try await body(watch)
 }
 
 /// Runs something that Ctrl-C ends: the body is cancelled, and the program leaves with 130.
 func endedByInterrupt<Value: Sendable>(
   _ body: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
-  let watch = SignalWatch()
-  let events = watch.events
-  return try await withThrowingTaskGroup(of: Value?.self) { group in
-    group.addTask { try await body() }
-    group.addTask {
-      for await _ in events { throw CLIError.interrupted }
-      return nil
+  try await withSignalWatch { watch in
+    try await withThrowingTaskGroup(of: Value?.self) { group in
+      group.addTask { try await body() }
+      group.addTask {
+        for await _ in watch.events { throw CLIError.interrupted }
+        return nil
+      }
+      defer { group.cancelAll() }
+      while let value = try await group.next() {
+        if let value { return value }
+      }
+      throw CLIError.interrupted
     }
-    defer { group.cancelAll() }
-    while let value = try await group.next() {
-      if let value { return value }
-    }
-    throw CLIError.interrupted
   }
 }

@@ -23,12 +23,12 @@ struct JobRunner: Sendable {
     return job
   }
 
-  /// Submits, waits, and delivers.
-  func run(_ params: JSONValue, watching watch: borrowing SignalWatch) async throws {
-    let events = watch.events
-    let failed = watch.reportOutputFailure
-    let job = try await submit(params)
-    try await follow(job.id, events: events, outputFailed: failed)
+  /// Submits, waits, and delivers. Ctrl-C between the two still cancels the job.
+  func run(_ params: JSONValue) async throws {
+    try await withSignalWatch { watch in
+      let job = try await submit(params)
+      try await follow(job.id, events: watch.events, outputFailed: watch.outputFailed)
+    }
   }
 
   /// Waits for a job that exists, and delivers its result.

@@ -41,13 +41,7 @@ struct JobWaiter: Sendable {
         }
       }
       group.addTask {
-        for await event in events {
-          switch event {
-          case .outputFailed(let error): throw error
-          case .signal(let number):
-            try await act(on: interrupts.take(number), id)
-          }
-        }
+        try await obey(events, interrupts, id)
         return nil
       }
       defer { group.cancelAll() }
@@ -61,19 +55,36 @@ struct JobWaiter: Sendable {
       job: try JobView(answer), wasInterrupted: interrupts.isCancelling, printedText: printed)
   }
 
-  private func act(on action: InterruptPolicy.Action, _ id: String) async throws {
-    switch action {
-    case .requestCancel:
-      try printer.endText()
-      console.note("stoker: cancelling job \(id)")
+  /// Does what signals ask for, until one of them ends the wait.
+  private func obey(_ events: AsyncStream<SignalWatch.Event>, _ interrupts: Interrupts, _ id: String) async throws {
+    // The request runs beside the signals: a worker that does not answer must not hold them up.
+    try await withThrowingDiscardingTaskGroup { group in
+      for await event in events {
+        switch event {
+        case .outputFailed(let error): throw error
+        case .signal(let number):
+          try printer.endText()
+          switch interrupts.take(number) {
+          case .requestCancel:
+            console.note("stoker: cancelling job \(id)")
+            group.addTask { await cancel(id) }
+          case .remind:
+            let hint = outlivesProgram ? "look at it with `stoker jobs \(id)`; " : ""
+            console.note("stoker: job \(id) is still being cancelled; \(hint)Ctrl-C once more leaves at once")
+          case .leave:
+            if outlivesProgram { console.note("stoker: left; look at the job with `stoker jobs \(id)`") }
+            throw CLIError.interrupted
+          }
+        }
+      }
+    }
+  }
+
+  private func cancel(_ id: String) async {
+    do {
       _ = try await connection.call("jobs/cancel", ["id": .string(id)])
-    case .remind:
-      let hint = outlivesProgram ? "look at it with `stoker jobs \(id)`; " : ""
-      console.note("stoker: job \(id) is still being cancelled; \(hint)Ctrl-C once more leaves at once")
-    case .leave:
-      try printer.endText()
-      if outlivesProgram { console.note("stoker: left; look at the job with `stoker jobs \(id)`") }
-      throw CLIError.interrupted
+    } catch {
+      if !Task.isCancelled { console.note("stoker: cannot cancel: \(CLIError(error).message)") }
     }
   }
 }

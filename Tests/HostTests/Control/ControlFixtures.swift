@@ -123,7 +123,9 @@ enum Transport: String, CaseIterable, Sendable {
   case inProcess
 
   /// Runs one test body over this transport.
-  func with(_ handler: ProbeHandler, _ body: @escaping @Sendable (any WorkerConnection) async throws -> Void) async throws {
+  func with(_ handler: ProbeHandler, _ body: @escaping @Sendable (any WorkerConnection) async throws -> Void)
+    async throws
+  {
     switch self {
     case .inProcess: try await body(InProcessConnection(handler))
     case .socket:

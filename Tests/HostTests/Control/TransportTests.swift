@@ -48,7 +48,9 @@ struct TransportTests {
       try await withThrowingTaskGroup(of: Void.self) { group in
         for index in 0..<40 {
           group.addTask {
-            let params: JSONValue = ["index": JSONValue(index), "bulk": .string(String(repeating: "y", count: 100_000))]
+            let params: JSONValue = [
+              "index": JSONValue(index), "bulk": .string(String(repeating: "y", count: 100_000)),
+            ]
             let answer = try await connection.call("echo", params)
             #expect(answer == params)
           }

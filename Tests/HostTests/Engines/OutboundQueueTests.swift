@@ -21,7 +21,7 @@ struct OutboundQueueTests {
   @Test(arguments: [1, 2, 3, 7, Int.max])
   func framesStayWholeWhateverThePipeTakes(step: Int) {
     var queue = OutboundQueue(limit: 1000)
-    for text in ["one\n", "two\n", "three\n"] { #expect(queue.push(Self.frame(text))) }
+    for text in ["one\n", "two\n", "three\n"] { #expect(queue.push(Self.frame(text)) == true) }
     #expect(Self.drain(&queue, step: step) == "one\ntwo\nthree\n")
     #expect(queue.isEmpty && queue.bytes == 0)
   }
@@ -49,23 +49,23 @@ struct OutboundQueueTests {
 
   @Test func theBoundHoldsForOrdinaryFramesOnly() {
     var queue = OutboundQueue(limit: 10)
-    #expect(queue.push(Self.frame("123456789\n")))
-    #expect(!queue.push(Self.frame("\n")))
-    #expect(queue.push(Self.frame("cancel\n", urgent: true)))
+    #expect(queue.push(Self.frame("123456789\n")) == true)
+    #expect(queue.push(Self.frame("\n")) == false)
+    #expect(queue.push(Self.frame("cancel\n", urgent: true)) == true)
     #expect(queue.bytes == 17)
     #expect(Self.drain(&queue) == "cancel\n123456789\n")
-    #expect(queue.push(Self.frame("again\n")))
+    #expect(queue.push(Self.frame("again\n")) == true)
   }
 
   @Test func withdrawTakesBackWhatIsNotBegun() {
     var queue = OutboundQueue(limit: 1000)
     for job in ["a", "b", "c"] { _ = queue.push(Self.frame("run \(job)\n", job: job)) }
-    #expect(queue.withdraw(jobID: "b"))
-    #expect(!queue.withdraw(jobID: "b"))
-    #expect(!queue.withdraw(jobID: "z"))
+    #expect(queue.withdraw(jobID: "b") == true)
+    #expect(queue.withdraw(jobID: "b") == false)
+    #expect(queue.withdraw(jobID: "z") == false)
     _ = queue.head()
     queue.advance(1)
-    #expect(!queue.withdraw(jobID: "a"), "half of it is out")
+    #expect(queue.withdraw(jobID: "a") == false, "half of it is out")
     #expect(Self.drain(&queue) == "un a\nrun c\n")
     #expect(queue.bytes == 0)
   }
@@ -75,9 +75,9 @@ struct OutboundQueueTests {
     var queue = OutboundQueue(limit: 1000)
     _ = queue.push(Self.frame("run a\n", job: "a"))
     _ = queue.head()
-    #expect(!queue.withdraw(jobID: "a"))
+    #expect(queue.withdraw(jobID: "a") == false)
     queue.advance(0)
-    #expect(queue.withdraw(jobID: "a"), "the pipe took nothing")
+    #expect(queue.withdraw(jobID: "a") == true, "the pipe took nothing")
     #expect(queue.isEmpty && queue.head() == nil)
   }
 
@@ -94,7 +94,7 @@ struct OutboundQueueTests {
         if queue.push(Self.frame(text + "\n", job: text)) { expected.insert(text) }
       case 3:
         let text = "u\(step)"
-        #expect(queue.push(Self.frame(text + "\n", urgent: true)))
+        #expect(queue.push(Self.frame(text + "\n", urgent: true)) == true)
         expected.insert(text)
       case 4: if let victim = expected.randomElement(using: &numbers), queue.withdraw(jobID: victim) { expected.remove(victim) }
       default:

@@ -72,8 +72,8 @@ struct SessionRandomWalkTests {
         chunks[job, default: 0] += 1
         actions = script.chunk(job, chunks[job, default: 0])
       case 52..<56: actions = script.credit(job, through: chunks[job, default: 0] + 3)
-      case 56..<70: if let id = try? script.request(job) { actions = script.answer(id, ["output": [:]]) }
-      case 70..<73: if let id = try? script.request(job) { actions = script.refuse(id, RPCError(.cancelled, "c")) }
+      case 56..<70: if let id = script.requests[job] { actions = script.answer(id, ["output": [:]]) }
+      case 70..<73: if let id = script.requests[job] { actions = script.refuse(id, RPCError(.cancelled, "c")) }
       case 73..<75: actions = script.answer(Int64.random(in: 0..<20, using: &numbers), [:])
       case 75..<77: actions = script.line("{broken")
       case 77..<79: actions = script.line("noise")

@@ -9,6 +9,8 @@ struct SessionScript {
   let clock = ManualHostClock()
   /// All actions so far.
   private(set) var log: [SessionAction] = []
+  /// Ids of the latest `job/run` of each job.
+  private(set) var requests: [String: Int64] = [:]
 
   /// A session that has shaken hands, unless `ready` is false.
   init(_ limits: SessionLimits = SessionLimits(), ready: Bool = true, concurrency: Int = 4) {
@@ -37,6 +39,10 @@ struct SessionScript {
   @discardableResult
   mutating func note(_ actions: [SessionAction]) -> [SessionAction] {
     log += actions
+    for action in actions {
+      guard case .request(.number(let id), "job/run", let params)? = action.sent, let job = params["jobId"]?.string else { continue }
+      requests[job] = id
+    }
     return actions
   }
   @discardableResult
@@ -101,16 +107,9 @@ struct SessionScript {
 
   // MARK: What was asked for
 
-  /// Messages sent so far.
-  var sent: [Envelope] { log.compactMap(\.sent) }
-
   /// The id of the latest `job/run` of a job.
   func request(_ job: String) throws -> Int64 {
-    let ids = sent.compactMap { message -> Int64? in
-      guard case .request(.number(let id), "job/run", let params) = message, params["jobId"]?.string == job else { return nil }
-      return id
-    }
-    return try #require(ids.last, "job \(job) was never sent")
+    try #require(requests[job], "job \(job) was never sent")
   }
 
   func ends(of job: String) -> [EngineJobEnd] {
@@ -141,5 +140,4 @@ extension [SessionAction] {
       }
     }
   }
-  var isQuiet: Bool { isEmpty }
 }

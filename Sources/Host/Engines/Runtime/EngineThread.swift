@@ -335,7 +335,7 @@ struct EngineThread {
     } else if session.description == nil {
       cause = .failedToStart
     } else {
-      cause = wasAsked ? .stopped : .crashed
+      cause = (death == nil ? hostEndedIt : wasAsked) ? .stopped : .crashed
     }
     let words = incompatible ?? killReason?.description ?? diagnosis?.sentence ?? "the engine's end was not seen"
     return EngineEnd(

@@ -9,14 +9,18 @@ package struct EngineLaunch: Sendable {
   package var limits: SessionLimits
   /// Time to leave after `shutdown`.
   package var shutdownGrace: Duration
+  /// Removed with all it holds when the process and its descendants are gone; nil for none.
+  package var temporaryDirectory: String?
 
   package init(
-    process: ProcessSpec, initialize: InitializeParameters, limits: SessionLimits, shutdownGrace: Duration = .seconds(5)
+    process: ProcessSpec, initialize: InitializeParameters, limits: SessionLimits, shutdownGrace: Duration = .seconds(5),
+    temporaryDirectory: String? = nil
   ) {
     self.process = process
     self.initialize = initialize
     self.limits = limits
     self.shutdownGrace = shutdownGrace
+    self.temporaryDirectory = temporaryDirectory
   }
 }
 
@@ -32,7 +36,7 @@ package func withEngine<Value: Sendable>(
   let spawned = try await spawner.spawn(launch.process)
   let engine = try EngineProcess(
     process: spawned, command: launch.process, limits: launch.limits, clock: clock, emit: emit)
-  try startThread(engine)
+  try startThread(engine, temporaryDirectory: launch.temporaryDirectory)
   engine.initialize(launch.initialize)
   var value: Value?
   if let description = await engine.ready() {
@@ -49,10 +53,12 @@ package func withEngine<Value: Sendable>(
 }
 
 /// A thread for an engine: detached for the kernel, awaited through `ended()`.
-private func startThread(_ engine: EngineProcess) throws(SpawnError) {
+private func startThread(_ engine: EngineProcess, temporaryDirectory: String?) throws(SpawnError) {
   let status = DetachedThread.start(named: "engine") {
     var thread = EngineThread(engine)
-    engine.finish(thread.run())
+    let end = thread.run()
+    if let temporaryDirectory { FileTree.remove(temporaryDirectory) }
+    engine.finish(end)
   }
   guard status == 0 else { throw .host(operation: "starting a thread", errno: status) }
 }
