@@ -3,11 +3,13 @@ import PackageDescription
 
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
 let package = Package(
   name: "stoker",
   products: [
     .library(name: "PluginProtocol", targets: ["PluginProtocol"]),
-    .executable(name: "stoker", targets: ["Stoker"]),
+    .executable(name: "stoker", targets: ["stoker"]),
     .executable(name: "launch", targets: ["launch"]),
     .executable(name: "synthetic-engine", targets: ["synthetic-engine"]),
   ],
@@ -43,8 +45,7 @@ let package = Package(
         .product(name: "GRDB", package: "GRDB.swift"),
       ]),
     .executableTarget(
-      name: "Stoker",
-      dependencies: ["Host", "PluginProtocol", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+      name: "stoker", dependencies: ["Host", "PluginProtocol", crypto, argumentParser], path: "Sources/Stoker"),
 
     // Engines without a native engine library. The others are packages of their own below Plugins/.
     .executableTarget(
@@ -61,13 +62,23 @@ let package = Package(
     .executableTarget(name: "kit-probe", dependencies: ["PluginProtocol"], path: "Tests/Fixtures/KitProbe"),
     .executableTarget(
       name: "store-crash-helper", dependencies: ["Host", "PluginProtocol"], path: "Tests/Fixtures/StoreCrashHelper"),
+    .executableTarget(name: "desk-engine", dependencies: ["PluginProtocol"], path: "Tests/Fixtures/DeskEngine"),
+    .executableTarget(name: "chaos-engine", path: "Tests/Fixtures/ChaosEngine"),
+    .executableTarget(name: "worker-helper", dependencies: ["Host", "PluginProtocol"], path: "Tests/Fixtures/WorkerHelper"),
     .executableTarget(name: "HostStandIn", dependencies: ["Host"], path: "Tests/HostTests/Process/HostStandIn"),
     .testTarget(name: "PluginProtocolTests", dependencies: ["PluginProtocol", "WireTestSupport", "kit-probe"]),
     .testTarget(name: "SyntheticTests", dependencies: ["PluginProtocol", "WireTestSupport", "synthetic-engine"]),
     .testTarget(
+      name: "StokerTests", dependencies: ["Host", "PluginProtocol", "stoker", crypto, argumentParser]),
+    .testTarget(
       name: "HostTests",
-      dependencies: ["Host", "PluginProtocol", "CLinux", "launch", "HostStandIn", "store-crash-helper"],
+      dependencies: [
+        "Host", "PluginProtocol", "CLinux", "launch", "HostStandIn", "store-crash-helper", "desk-engine",
+      ],
       exclude: ["Process/HostStandIn", "Models/fault-server.py"]),
+    .testTarget(
+      name: "FaultTests",
+      dependencies: ["Host", "PluginProtocol", "CLinux", "launch", "chaos-engine", "worker-helper"]),
   ]
 )
 

@@ -4,7 +4,9 @@ import Synchronization
 
 /// How loud a record is.
 package enum LogLevel: String, Sendable, CaseIterable, Comparable {
-  case debug, info, warn, error
+  case debug, info
+  case warn = "warning"
+  case error
 
   private var rank: Int { LogLevel.allCases.firstIndex(of: self) ?? 0 }
   package static func < (left: LogLevel, right: LogLevel) -> Bool { left.rank < right.rank }
@@ -32,7 +34,7 @@ package struct LogRecord: Sendable, Equatable {
   /// As a line for people.
   package var text: String {
     let clock = Timestamp.text(milliseconds: at)
-    let level = level.rawValue + String(repeating: " ", count: max(0, 5 - level.rawValue.count))
+    let level = level.rawValue + String(repeating: " ", count: max(0, 7 - level.rawValue.count))
     return "\(clock) \(level) \(source): \(message)" + (job.map { " [job \($0)]" } ?? "")
   }
 }

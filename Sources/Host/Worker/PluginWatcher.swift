@@ -72,6 +72,7 @@ package struct PluginWatcher: Sendable {
     }
     var buffer = [UInt8](repeating: 0, count: 16384)
     addWatches(descriptor, directories)
+    changed()  // What came between the first look at the directories and the watches was seen by neither.
     while true {
       var ready = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: stop, events: Int16(POLLIN), revents: 0)]
       guard poll(&ready, 2, -1) > 0 else { continue }

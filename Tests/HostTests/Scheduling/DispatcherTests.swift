@@ -3,6 +3,13 @@ import Testing
 
 @testable import Host
 
+/// A value that several tasks of a test change.
+final class Shared<Value: Sendable>: Sendable {
+  private let value: Mutex<Value>
+  init(_ value: Value) { self.value = Mutex(value) }
+  func withLock<Result: Sendable>(_ body: @Sendable (inout Value) -> Result) -> Result { value.withLock { body(&$0) } }
+}
+
 struct DispatcherTests {
   let clock = ManualHostClock()
 
@@ -170,7 +177,7 @@ struct DispatcherTests {
   func noJobIsLostOrDoubledUnderConcurrency(limit: Int?) async {
     let dispatcher = Dispatcher(limit: limit)
     let count = 1000
-    let done = Mutex<[JobID: Int]>([:])
+    let done = Shared<[JobID: Int]>([:])
     await withTaskGroup(of: Void.self) { group in
       for worker in 0..<8 {
         group.addTask {

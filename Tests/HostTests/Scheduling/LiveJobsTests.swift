@@ -115,7 +115,7 @@ struct LiveJobsTests {
     let engine = Engine()
     _ = live.begin(job, attempt: 1, handle: engine.handle)
     let gate = Nap()
-    let seen = Mutex<[LiveEvent]>([])
+    let seen = Shared<[LiveEvent]>([])
     await withTaskGroup(of: Void.self) { group in
       group.addTask {
         var isFirst = true

@@ -332,10 +332,10 @@ struct EngineThread {
       cause = .incompatible
     } else if let killReason {
       if case .startTimeout = killReason { cause = .failedToStart } else { cause = .killed(killReason) }
-    } else if session.description == nil {
-      cause = .failedToStart
+    } else if death == nil ? hostEndedIt : wasAsked {
+      cause = .stopped
     } else {
-      cause = (death == nil ? hostEndedIt : wasAsked) ? .stopped : .crashed
+      cause = session.description == nil ? .failedToStart : .crashed
     }
     let words = incompatible ?? killReason?.description ?? diagnosis?.sentence ?? "the engine's end was not seen"
     return EngineEnd(

@@ -38,13 +38,12 @@ package func withEngine<Value: Sendable>(
     process: spawned, command: launch.process, limits: launch.limits, clock: clock, emit: emit)
   try startThread(engine, temporaryDirectory: launch.temporaryDirectory)
   engine.initialize(launch.initialize)
-  var value: Value?
-  if let description = await engine.ready() {
-    value = await withTaskCancellationHandler {
-      await body(engine, description)
-    } onCancel: {
-      engine.stop(grace: launch.shutdownGrace)
-    }
+  // The handshake is inside: an engine that hangs in its start must not hold up the end of the host.
+  let value: Value? = await withTaskCancellationHandler {
+    guard let description = await engine.ready() else { return nil }
+    return await body(engine, description)
+  } onCancel: {
+    engine.stop(grace: launch.shutdownGrace)
   }
   engine.stop(grace: launch.shutdownGrace)
   var end = await engine.ended()
