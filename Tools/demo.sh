@@ -48,7 +48,7 @@ trap 'exit 143' TERM
 trap 'exit 129' HUP
 
 if "$stoker" status --json >/dev/null 2>&1; then
-  die "a worker already runs on $home; stop it first (its pid: $STOKER_HOME/data/stoker.lock)"
+  die "a worker runs on $home already; end it first: kill $(<"$home/data/stoker.lock")"
 fi
 log=$home/worker.log
 say "a worker; its log is $log"
@@ -67,8 +67,10 @@ done
 say "$prompt"
 status=0
 "$stoker" submit llm --model "$model" --prompt "$prompt" --max-tokens 80 --stream -o "$home/answer.txt" || status=$?
-((status == 0)) || die "the job ended with status $status; the worker's log is $log"
+if ((status != 0)); then
+  echo "demo: the job ended with status $status; the worker's log is $log" >&2
+  exit "$status"
+fi
 
 say "the answer is in $home/answer.txt; the job, as the worker keeps it:"
 "$stoker" jobs
-exit "$status"

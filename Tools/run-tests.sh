@@ -83,7 +83,7 @@ swift_tests() {
 }
 
 fetch_model() {
-  dist/bin/stoker models pull "$model" --home "$STOKER_TEST_HOME"
+  dist/bin/stoker models pull "$model" --home "$STOKER_TEST_HOME" || return
   # The path, as the catalogue gives it.
   STOKER_TEST_MODEL=$(dist/bin/stoker models list --json --home "$STOKER_TEST_HOME" |
     python3 -c 'import json, sys

@@ -25,10 +25,10 @@ import sys
 
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "Tests" / "ProtocolDocs")]
+sys.path.append(str(ROOT / "Tests" / "ProtocolDocs"))  # the runner
 
 import reference
-from document import blocks
+from fences import blocks
 from runner import Suite
 from session import Session
 

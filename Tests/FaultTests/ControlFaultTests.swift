@@ -49,7 +49,11 @@ extension FaultMatrix {
             try await connection.call("jobs/watch", watch) { event in
               guard event["type"]?.string == "chunk" else { return }
               // The first chunk is held until the gate opens: nothing more is read from the socket.
-              if received.withLock({ $0 += 1; return $0 }) == 1 { for await _ in gate {} }
+              if received.withLock({
+                $0 += 1; return $0
+              }) == 1 {
+                for await _ in gate {}
+              }
             }
           }
           try await until("the first chunk") { received.withLock { $0 } == 1 }
@@ -102,7 +106,8 @@ extension FaultMatrix {
     }
 
     /// Waits until a job of the plugin is accepted; returns its id.
-    private func accepted(_ plugin: ChaosPlugin, _ host: HostUnderTest) async throws -> (value: String, after: Duration) {
+    private func accepted(_ plugin: ChaosPlugin, _ host: HostUnderTest) async throws -> (value: String, after: Duration)
+    {
       try await until("the service of \(plugin.name)") {
         do {
           return try await host.submit(plugin)
@@ -202,7 +207,8 @@ extension FaultMatrix {
         let (id, _) = try await accepted(plugin, host)
         #expect(try await host.finished(id).state == "succeeded")
         measured(
-          "requirement 7", "completed and served", start.duration(to: SystemHostClock().now()), bound: PluginChanges.bound)
+          "requirement 7", "completed and served", start.duration(to: SystemHostClock().now()),
+          bound: PluginChanges.bound)
       }
     }
   }

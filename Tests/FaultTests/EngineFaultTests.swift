@@ -86,6 +86,21 @@ extension FaultMatrix {
       }
     }
 
+    @Test func manyCrashesLeaveNothing() async throws {
+      let configuration = "restart: {firstDelay: 1ms, maxDelay: 1ms, quarantineFailures: 1000}"
+      try await withFaultRow("requirement 35", configuration: configuration) { row in
+        let start = SystemHostClock().now()
+        var ids: [String] = []
+        for _ in 0..<60 { ids.append(try await row.host.submit(row.chaos, ["mode": "abort", "litter": 1])) }
+        for id in ids {
+          let job = try await row.host.finished(id)
+          #expect(job.state == "succeeded" && job.outcomes == ["lost", "succeeded"], "\(job)")
+        }
+        let took = start.duration(to: SystemHostClock().now())
+        print("measured requirement 35 60 crashes: \(took.short)")
+      }
+    }
+
     @Test func f35AGrandchildKeepsThePipes() async throws {
       try await withFaultRow("F35") { row in
         let log = row.home.path + "/runs"
@@ -203,18 +218,33 @@ extension FaultMatrix {
       }
     }
 
-    @Test func aTenantOfStalledJobsIsNotBlamed() async throws {
-      let plugin = ChaosPlugin(timeouts: "{jobStall: 600ms, shutdown: 500ms}", concurrency: 2)
-      try await withFaultRow("F7", plugin) { row in
-        // It outlives two processes that others have stalled, and is on its way when each of them is killed.
-        for _ in 0..<2 {
-          let stalled = try await row.running(["mode": "hang"])
-          try await Task.sleep(for: .milliseconds(200))
-          let tenant = try await row.host.submit(row.chaos, ["ms": 500])
-          let job = try await row.host.finished(tenant)
-          #expect(job.state == "succeeded" && job.outcomes == ["lost", "succeeded"], "\(job)")
-          #expect(try await row.host.finished(stalled).state == "succeeded")
+    @Test func tenantsOfAKilledEngineAreNotBlamed() async throws {
+      let plugin = ChaosPlugin(timeouts: "{cancelGrace: 200ms, shutdown: 500ms}", concurrency: 2)
+      try await withFaultRow("F28 tenant", plugin) { row in
+        // It outlives three processes that were killed for the sake of others: more than a job to blame is given.
+        let tenant = try await row.running(["mode": "hang", "times": 3])
+        for round in 1...3 {
+          try await row.host.seen("attempt \(round)", tenant) { $0.state == "running" && $0.attempts.count == round }
+          let deaf = try await row.running(["mode": "deaf"])
+          _ = try await row.host.call("jobs/cancel", ["id": .string(deaf)])
+          #expect(try await row.host.finished(deaf).state == "cancelled")
         }
+        let job = try await row.host.finished(tenant)
+        #expect(job.state == "succeeded" && job.outcomes == ["lost", "lost", "lost", "succeeded"], "\(job)")
+      }
+    }
+
+    @Test func tenantsOfAStalledEngineAreNotBlamed() async throws {
+      let plugin = ChaosPlugin(timeouts: "{jobStall: 700ms, shutdown: 500ms}", concurrency: 2)
+      try await withFaultRow("F7", plugin) { row in
+        let stalled = try await row.running(["mode": "hang"])
+        try await Task.sleep(for: .milliseconds(300))
+        // On its way, with time left, when the process is killed for the other's stall.
+        let tenant = try await row.host.submit(row.chaos, ["mode": "hang"])
+        let job = try await row.host.finished(tenant)
+        #expect(job.state == "succeeded" && job.outcomes == ["lost", "succeeded"], "\(job)")
+        #expect(job.firstLoss.contains("job \(stalled) made no progress"), "\(job)")
+        #expect(try await row.host.finished(stalled).state == "succeeded")
       }
     }
   }

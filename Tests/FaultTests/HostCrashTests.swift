@@ -73,11 +73,18 @@ extension FaultMatrix {
         let ids = acknowledged.withLock { $0 }
         #expect(ids.count == work.count && Set(ids.values).count == work.count)
         for id in ids.values { _ = try await host.finished(id, within: .seconds(60)) }
+        // One more each, so that both engines run in this life whatever was left to do.
+        var closing: [String] = []
+        for plugin in plugins {
+          let id = try await host.submit(plugin, ["artifact": "out.txt", "log": .string(runs)])
+          #expect(try await host.finished(id).state == "succeeded")
+          closing.append(id)
+        }
         try await settled(host, since: nil, engines: 2)
         try await stopInOrder(host)
 
         let jobs = try await checkJobs(home)
-        #expect(Set(jobs.map(\.id.description)) == Set(ids.values) && jobs.count == work.count)
+        #expect(Set(jobs.map(\.id.description)) == Set(closing + ids.values) && jobs.count == work.count + 2)
         let lines = try String(contentsOfFile: runs, encoding: .utf8).split(separator: "\n").map(String.init)
         #expect(Set(lines).count == lines.count, "an attempt was run twice")
         for job in jobs {
@@ -85,7 +92,8 @@ extension FaultMatrix {
           #expect(lines.contains("\(job.id) \(job.attempts.count)"), "a result without a run")
         }
         let again = jobs.count { $0.attempts.count > 1 }
-        print("measured crash: \(jobs.count) jobs, \(HostCrash.lives) kills, \(lines.count) runs, \(again) jobs ran again")
+        print(
+          "measured crash: \(jobs.count) jobs, \(HostCrash.lives) kills, \(lines.count) runs, \(again) jobs ran again")
         #expect(again > 0, "no kill met a running job: the test shows nothing")
       }
     }

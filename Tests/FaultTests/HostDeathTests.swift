@@ -24,7 +24,9 @@ extension FaultMatrix {
         let monitor = try #require(ProcessTable.entry(held)).parent
         kill(monitor, SIGSTOP)
         try await host.killAtOnce()
-        let gone = try await until("the engines' end") { Set(Census.family(of: home)).subtracting([held, monitor]).isEmpty }
+        let gone = try await until("the engines' end") {
+          Set(Census.family(of: home)).subtracting([held, monitor]).isEmpty
+        }
         measured("F40", "engines and descendants gone", gone, bound: .seconds(2))
 
         host = try await HostUnderTest.start(home)
@@ -48,7 +50,8 @@ extension FaultMatrix {
     }
 
     @Test func f41ToldToStopOnceWithAnEngineThatWillNot() async throws {
-      try await stopped("F41 lingering engine", ChaosPlugin(arguments: ["--linger"], timeouts: "{shutdown: 5s}")) { host in
+      try await stopped("F41 lingering engine", ChaosPlugin(arguments: ["--linger"], timeouts: "{shutdown: 5s}")) {
+        host in
         host.signal(SIGTERM)
       }
     }

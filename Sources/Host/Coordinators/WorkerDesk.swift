@@ -93,7 +93,8 @@ package final class WorkerDesk: CoordinatorDesk {
     do {
       let request = JobRequest(
         kind: offer.kind, model: offer.model, task: offer.task, priority: offer.priority,
-        deadlineSeconds: offer.deadlineSeconds, labels: offer.labels, coordinator: coordinator, remoteID: offer.remoteID)
+        deadlineSeconds: offer.deadlineSeconds, labels: offer.labels, coordinator: coordinator, remoteID: offer.remoteID
+      )
       let accepted = try await intake.submit(request, id: id).id
       changes.notify()
       return .accepted(accepted)

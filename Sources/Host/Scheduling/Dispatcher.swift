@@ -42,7 +42,9 @@ package final class Dispatcher: Sendable {
 
     /// Takes the first job that `serves`, when one may be begun.
     mutating func pop(_ limit: Int?, where serves: (JobLane) -> Bool) -> WaitingJob? {
-      guard intake == .open, !isClosed, handedOut < limit ?? .max, let job = queue.pop(where: serves) else { return nil }
+      guard intake == .open, !isClosed, handedOut < limit ?? .max, let job = queue.pop(where: serves) else {
+        return nil
+      }
       handedOut += 1
       return job
     }

@@ -77,7 +77,9 @@ package struct JobRunner: Sendable {
         let problem = await place.models.acquire(route.model) { progress in
           live.loading(id, model: progress.model, fraction: progress.fraction)
         }
-        if let problem { return await failed(job, attempt, problem, at: place, JobTiming(loadMs: started.ms(to: clock))) }
+        if let problem {
+          return await failed(job, attempt, problem, at: place, JobTiming(loadMs: started.ms(to: clock)))
+        }
         held = route.model.id
       }
       loaded = clock.now()

@@ -1,19 +1,6 @@
 import PluginProtocol
 import Synchronization
 
-/// Something that happens to a running job, for those who watch it.
-package enum LiveEvent: Sendable, Equatable {
-  case running(attempt: Int)
-  case loading(model: String, fraction: Double?)
-  case progress(JobProgress)
-  case chunk(JobChunk)
-  /// The attempt was lost: chunks begin anew.
-  case restart(attempt: Int)
-  /// Chunks before this one are not kept any more.
-  case gap
-  case finished(JobState)
-}
-
 /// What is known of running jobs beyond what is stored: progress, chunks, who watches. Lives in memory only.
 ///
 /// Chunks are lossless for a watcher that keeps up with the credit: the slowest watcher of a job paces its engine.
@@ -164,7 +151,7 @@ package final class LiveJobs: Sendable {
     let taken = state.withLock { state -> (Handle?, Int?, [CheckedContinuation<Void, Never>])? in
       guard var entry = state.entries[id], entry.attempt == attempt, entry.finished == nil else { return nil }
       entry.lastSeq = chunk.seq
-      entry.bytes += LiveJobs.weight(chunk)
+      entry.bytes += chunk.weight
       LiveJobs.append(.chunk(chunk), to: &entry)
       let wake = LiveJobs.waiters(&entry)
       let through = grantable(&entry)
@@ -261,7 +248,9 @@ package final class LiveJobs: Sendable {
   /// The job that was announced has ended before it could be claimed.
   package func retract(_ id: JobID) {
     state.withLock { state in
-      guard let entry = state.entries[id], entry.attempt == 0, entry.finished == nil, entry.watchers.isEmpty else { return }
+      guard let entry = state.entries[id], entry.attempt == 0, entry.finished == nil, entry.watchers.isEmpty else {
+        return
+      }
       state.entries[id] = nil
     }
   }
@@ -314,35 +303,35 @@ package final class LiveJobs: Sendable {
   private func nextEvents(_ id: JobID, _ watcher: Int, chunks: Bool) async -> [LiveEvent]? {
     while true {
       let (events, grant) = state.withLock { state -> ([LiveEvent]?, (Handle, Int)?) in
-        guard var entry = state.entries[id], var self_ = entry.watchers[watcher] else { return (nil, nil) }
+        guard var entry = state.entries[id], var reader = entry.watchers[watcher] else { return (nil, nil) }
         var events: [LiveEvent] = []
-        if self_.cursor < entry.base {
+        if reader.cursor < entry.base {
           if chunks { events.append(.gap) }
-          self_.cursor = entry.base
-          self_.attempt = entry.baseAttempt
+          reader.cursor = entry.base
+          reader.attempt = entry.baseAttempt
         }
-        while self_.cursor < entry.base + entry.log.count, events.count < 32 {
-          let event = entry.log[self_.cursor - entry.base]
-          self_.cursor += 1
+        while reader.cursor < entry.base + entry.log.count, events.count < 32 {
+          let event = entry.log[reader.cursor - entry.base]
+          reader.cursor += 1
           switch event {
           case .chunk(let chunk):
-            self_.seq = chunk.seq
+            reader.seq = chunk.seq
             if chunks { events.append(event) }
           case .running(let attempt), .restart(let attempt):
-            (self_.attempt, self_.seq) = (attempt, 0)
+            (reader.attempt, reader.seq) = (attempt, 0)
             events.append(event)
           default: events.append(event)
           }
         }
-        if entry.finished == nil, self_.seenRevision != entry.revision {
-          self_.seenRevision = entry.revision
+        if entry.finished == nil, reader.seenRevision != entry.revision {
+          reader.seenRevision = entry.revision
           if let loading = entry.loading {
             events.append(.loading(model: loading.model, fraction: loading.fraction))
           } else if let latest = entry.latest {
             events.append(.progress(latest))
           }
         }
-        entry.watchers[watcher] = self_
+        entry.watchers[watcher] = reader
         let through = grantable(&entry)
         state.entries[id] = entry
         return (events, entry.handle.flatMap { handle in through.map { (handle, $0) } })
@@ -359,8 +348,8 @@ package final class LiveJobs: Sendable {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let mustWait: Bool = state.withLock { state in
-          guard !Task.isCancelled, let entry = state.entries[id], let self_ = entry.watchers[watcher],
-            self_.cursor == entry.base + entry.log.count, self_.seenRevision == entry.revision || entry.finished != nil
+          guard !Task.isCancelled, let entry = state.entries[id], let reader = entry.watchers[watcher],
+            reader.cursor == entry.base + entry.log.count, reader.seenRevision == entry.revision || entry.finished != nil
           else { return false }
           state.entries[id]?.watchers[watcher]?.waiting = continuation
           return true
@@ -392,26 +381,12 @@ package final class LiveJobs: Sendable {
     let drop = min(max(1, entry.log.count / 2), unread)
     for dropped in entry.log.prefix(drop) {
       switch dropped {
-      case .chunk(let chunk): entry.bytes -= weight(chunk)
+      case .chunk(let chunk): entry.bytes -= chunk.weight
       case .running(let attempt), .restart(let attempt): entry.baseAttempt = attempt
       default: break
       }
     }
     entry.log.removeFirst(drop)
     entry.base += drop
-  }
-
-  /// About what a chunk takes in memory.
-  private static func weight(_ chunk: JobChunk) -> Int {
-    64 + (chunk.text?.utf8.count ?? 0) + (chunk.data.map(weight) ?? 0)
-  }
-
-  private static func weight(_ value: JSONValue) -> Int {
-    switch value {
-    case .string(let text): 32 + text.utf8.count
-    case .array(let elements): elements.reduce(32) { $0 + weight($1) }
-    case .object(let members): members.reduce(64) { $0 + 32 + $1.key.utf8.count + weight($1.value) }
-    default: 32
-    }
   }
 }

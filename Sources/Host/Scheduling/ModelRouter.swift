@@ -23,7 +23,8 @@ package struct ModelRouter: Sendable {
   package var unavailable: [(manifest: PluginManifest, reason: String)]
   private let models: ModelStore
 
-  package init(plugins: [PluginManifest], unavailable: [(manifest: PluginManifest, reason: String)], models: ModelStore) {
+  package init(plugins: [PluginManifest], unavailable: [(manifest: PluginManifest, reason: String)], models: ModelStore)
+  {
     self.plugins = plugins
     self.unavailable = unavailable
     self.models = models
@@ -56,7 +57,9 @@ package struct ModelRouter: Sendable {
       // Models that live in the engine itself need no files: those of engines that load none, or that name no model engine.
       let own = serving.filter { manifest in
         let loadsModels = manifest.features.contains(Feature.modelResidency.rawValue)
-        return manifest.serves.contains { $0.kind == kind && ($0.modelEngine == nil || !loadsModels) && $0.serves(model) }
+        return manifest.serves.contains {
+          $0.kind == kind && ($0.modelEngine == nil || !loadsModels) && $0.serves(model)
+        }
       }
       guard !own.isEmpty else { throw error }
       return Route(
@@ -70,7 +73,8 @@ package struct ModelRouter: Sendable {
       guard found.kind == kind else {
         return .failure(
           RoutingRefusal(
-            errorClass: "bad_input", description: "model \(model) is for \(found.kind.cliName) jobs, not for \(kind.cliName)"))
+            errorClass: "bad_input",
+            description: "model \(model) is for \(found.kind.cliName) jobs, not for \(kind.cliName)"))
       }
       return .success(found)
     } catch {
@@ -89,7 +93,8 @@ package struct ModelRouter: Sendable {
     guard serving.count == 1 else {
       throw RoutingRefusal(
         errorClass: "bad_input",
-        description: "\(serving.map(\.name).joined(separator: " and ")) both serve \(kind.cliName): name a model with --model")
+        description:
+          "\(serving.map(\.name).joined(separator: " and ")) both serve \(kind.cliName): name a model with --model")
     }
     let services = first.serves.filter { $0.kind == kind }
     let literal = services.flatMap(\.models).filter(\.isExact).map(\.text)
@@ -132,11 +137,13 @@ package struct ModelRouter: Sendable {
     if !plugins.contains(where: { $0.serves.contains { $0.kind == kind } }) { return nobody(kind) }
     if let engine {
       return RoutingRefusal(
-        errorClass: "no_engine", description: "model \(model) needs an engine of type \(engine), and no plugin here is one")
+        errorClass: "no_engine",
+        description: "model \(model) needs an engine of type \(engine), and no plugin here is one")
     }
     if case .failure(let error) = resolved {
       return RoutingRefusal(
-        errorClass: "no_engine", description: "no plugin here serves \(kind.cliName) model \(model): \(error.description)")
+        errorClass: "no_engine",
+        description: "no plugin here serves \(kind.cliName) model \(model): \(error.description)")
     }
     return RoutingRefusal(errorClass: "no_engine", description: "no plugin here serves \(kind.cliName) model \(model)")
   }

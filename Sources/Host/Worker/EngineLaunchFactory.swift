@@ -42,7 +42,8 @@ package struct EngineLaunchFactory: Sendable {
         directories: EngineDirectories(
           models: layout.modelsDirectory, cache: cache, work: FilePath.join(layout.dataDirectory, "work")),
         resources: EngineResources(cpuThreads: max(1, threads), memoryBytes: memory)),
-      limits: SessionLimits(manifest.timeouts), shutdownGrace: min(manifest.timeouts.shutdown, .seconds(2)), temporaryDirectory: temporary)
+      limits: SessionLimits(manifest.timeouts), shutdownGrace: min(manifest.timeouts.shutdown, .seconds(2)),
+      temporaryDirectory: temporary)
   }
 
   /// Removes the temporary files of engines of a former life.

@@ -30,8 +30,11 @@ package final class PluginMarks: Sendable {
     do {
       if let bytes = try PluginMarks.read(path) {
         let json = try JSONValue(parsing: bytes)
-        initial.disabled = Set(json["disabled"]?.array?.compactMap(\.string) ?? [])
-        for (hash, entry) in json["quarantined"]?.object ?? [:] {
+        guard let disabled = json["disabled"]?.array, let quarantined = json["quarantined"]?.object else {
+          throw Failure(description: "it has no list \"disabled\" or no object \"quarantined\"")
+        }
+        initial.disabled = Set(disabled.compactMap(\.string))
+        for (hash, entry) in quarantined {
           initial.quarantined[hash] = Quarantine(
             name: entry["name"]?.string ?? "", reason: entry["reason"]?.string ?? "", at: entry["at"]?.int ?? 0)
         }
@@ -84,7 +87,9 @@ package final class PluginMarks: Sendable {
           unlink(temporary)
           return
         }
-        guard rename(temporary, path) == 0 else { throw Failure(description: "cannot replace \(path): \(errorText(errno))") }
+        guard rename(temporary, path) == 0 else {
+          throw Failure(description: "cannot replace \(path): \(errorText(errno))")
+        }
         state.stored = generation
       }
     } catch {

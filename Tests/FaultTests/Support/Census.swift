@@ -29,7 +29,9 @@ struct Census: Sendable, CustomStringConvertible {
     zombies = ProcessTable.descendants(of: host).filter { !$0.isAlive }.map(\.pid)
     let tasks = home.entries("/proc/\(host)/task")
     threads = tasks.count
-    engineThreads = tasks.count { (try? String(contentsOfFile: "/proc/\(host)/task/\($0)/comm", encoding: .utf8)) == "engine\n" }
+    engineThreads = tasks.count {
+      (try? String(contentsOfFile: "/proc/\(host)/task/\($0)/comm", encoding: .utf8)) == "engine\n"
+    }
     descriptors = home.entries("/proc/\(host)/fd").count
     residentBytes = ProcessTable.residentBytes(host) ?? 0
     litter = home.litter

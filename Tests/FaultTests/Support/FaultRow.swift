@@ -46,7 +46,8 @@ struct FaultRow: Sendable {
 ///   - warm: the misbehaving engine can start, and is running before the fault.
 ///   - engines: engines that run when all is over, the healthy one among them.
 func withFaultRow(
-  _ number: String, _ chaos: ChaosPlugin = ChaosPlugin(), configuration: String = "", warm: Bool = true, engines: Int = 2,
+  _ number: String, _ chaos: ChaosPlugin = ChaosPlugin(), configuration: String = "", warm: Bool = true,
+  engines: Int = 2,
   _ fault: (FaultRow) async throws -> Void
 ) async throws {
   try await withTestHome { home in
@@ -132,7 +133,8 @@ func expectConsistent(_ job: Job, _ home: TestHome, sourceLocation: SourceLocati
     #expect(job.result == nil && job.artifacts.isEmpty, sourceLocation: sourceLocation)
     return
   }
-  #expect(last.outcome == .succeeded && job.result?["attempt"]?.int == Int64(last.number), sourceLocation: sourceLocation)
+  #expect(
+    last.outcome == .succeeded && job.result?["attempt"]?.int == Int64(last.number), sourceLocation: sourceLocation)
   #expect(job.result?["job"]?.string == job.id.description, sourceLocation: sourceLocation)
   let directories = home.entries("\(home.data)/jobs/\(job.id)")
   #expect(directories == (job.artifacts.isEmpty ? [] : ["\(last.number)"]), sourceLocation: sourceLocation)

@@ -55,7 +55,9 @@ struct TestHome: Sendable {
   var log: String { path + "/host.log" }
   var data: String { path + "/data" }
 
-  func configure(_ yaml: String) throws { try yaml.write(toFile: path + "/config.yaml", atomically: true, encoding: .utf8) }
+  func configure(_ yaml: String) throws {
+    try yaml.write(toFile: path + "/config.yaml", atomically: true, encoding: .utf8)
+  }
 
   /// Puts a plugin in service the way an author should: made elsewhere, then moved into place.
   func install(_ plugin: ChaosPlugin) throws {

@@ -12,7 +12,7 @@ struct NotInTime: Error, CustomStringConvertible {
 }
 
 /// Longest wait for what has no bound of its own; generous, because a loaded machine is slow.
-let patience = Duration.seconds(20)
+let patience = Duration.seconds(30)
 
 /// Looks every few milliseconds until `look` gives something; returns it and how long that took.
 @discardableResult

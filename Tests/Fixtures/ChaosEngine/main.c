@@ -2,7 +2,12 @@
 //
 // A job's task chooses: {"mode": "segv", "times": 1}. The fault happens in the first `times` attempts at the job (default 1);
 // later ones are answered well, so that a test can see the job succeed elsewhere. {"ms": n} delays the answer,
+// {"chunks": n} sends chunks of 1 kB as far as the credit allows,
 // {"log": path} appends `JOB ATTEMPT` to a file when the work begins, {"artifact": "NAME"} leaves an artifact that holds the same.
+//
+// Modes: hang (no answer, obeys a cancel), deaf (no answer, ignores it), family (hang, with a descendant that hides), and those
+// of fault_fatal: segv, bus, abort, exit0, stop, partial (half a line, then exit), holder (exits, a child keeps the pipes),
+// escape (exits, a descendant hides).
 //
 // Faults before any job are arguments: --noise (text before the handshake), --mute (no answer to initialize), --early (exits at
 // once), --litter (leaves a file in TMPDIR), --concurrency N, --linger (ignores shutdown and the end of its input).

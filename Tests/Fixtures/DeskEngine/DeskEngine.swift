@@ -28,7 +28,10 @@ struct DeskEngine: Engine {
       throw EngineError(failure, "failed as the task asked")
     }
     return JobRunResult(
-      output: ["attempt": JSONValue(job.parameters.attempt), "model": JSONValue(job.modelID), "chunks": fields.value["chunks"] ?? 0])
+      output: [
+        "attempt": JSONValue(job.parameters.attempt), "model": JSONValue(job.modelID),
+        "chunks": fields.value["chunks"] ?? 0,
+      ])
   }
 
   private func wait(_ milliseconds: Int, _ job: EngineJob) async throws {

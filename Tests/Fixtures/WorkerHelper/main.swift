@@ -31,13 +31,15 @@ do {
   let environment = ["PATH": "/usr/bin:/bin"]
   var layout = try HomeLayout.find(
     HomeLayout.Surroundings(
-      home: CommandLine.arguments[1], environment: environment, workingDirectory: "/", executable: "/nowhere/bin/worker"))
+      home: CommandLine.arguments[1], environment: environment, workingDirectory: "/", executable: "/nowhere/bin/worker"
+    ))
   layout.launcher = CommandLine.arguments[2]
   let configuration = try HostConfiguration.load(layout.configFile).configuration
   let log = HostLog(threshold: .debug)
   let worker = try Worker(
     WorkerOptions(
-      layout: layout, configuration: configuration, environment: environment, version: "test", isDaemon: true, log: log))
+      layout: layout, configuration: configuration, environment: environment, version: "test", isDaemon: true, log: log)
+  )
   try await worker.run { say("ready") }
 } catch {
   say("\(error)")

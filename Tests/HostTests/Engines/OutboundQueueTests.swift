@@ -96,7 +96,10 @@ struct OutboundQueueTests {
         let text = "u\(step)"
         #expect(queue.push(Self.frame(text + "\n", urgent: true)) == true)
         expected.insert(text)
-      case 4: if let victim = expected.randomElement(using: &numbers), queue.withdraw(jobID: victim) { expected.remove(victim) }
+      case 4:
+        if let victim = expected.randomElement(using: &numbers), queue.withdraw(jobID: victim) {
+          expected.remove(victim)
+        }
       default:
         if let head = queue.head() {
           let count = Int.random(in: 0...head.count, using: &numbers)

@@ -116,7 +116,8 @@ struct RestartPolicyTests {
     #expect(decisions.last == .quarantine)
     #expect(decisions.dropLast().allSatisfy { $0 != .quarantine })
     policy.forgive()
-    #expect(policy.died(now: clock.now(), lived: .zero, finishedJobs: 0, chance: 0.5) == .restart(after: .milliseconds(500)))
+    #expect(
+      policy.died(now: clock.now(), lived: .zero, finishedJobs: 0, chance: 0.5) == .restart(after: .milliseconds(500)))
   }
 
   @Test func deathsFurtherApartDoNot() {
@@ -132,7 +133,9 @@ struct RestartPolicyTests {
     settings.goodLife = .seconds(1)
     var policy = RestartPolicy(settings: settings)
     for _ in 0..<20 {
-      #expect(policy.died(now: clock.now(), lived: .seconds(2), finishedJobs: 1, chance: 0.5) == .restart(after: .milliseconds(500)))
+      #expect(
+        policy.died(now: clock.now(), lived: .seconds(2), finishedJobs: 1, chance: 0.5)
+          == .restart(after: .milliseconds(500)))
       clock.advance(by: .seconds(2))
     }
   }

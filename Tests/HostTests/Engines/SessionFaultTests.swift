@@ -49,7 +49,8 @@ struct SessionFaultTests {
     #"{"#, #"{"jsonrpc":"2.0"}"#, #"{"jsonrpc":"1.0","method":"log","params":{}}"#,
     #"{"jsonrpc":"2.0","id":1,"id":2,"result":{}}"#, #"{"jsonrpc":"2.0","method":7}"#,
     #"{"jsonrpc":"2.0","method":"job/chunk","params":{"jobId":"a","seq":"one"}}"#,
-    #"{"jsonrpc":"2.0","method":"job/chunk","params":[]}"#, #"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"m"}}"#,
+    #"{"jsonrpc":"2.0","method":"job/chunk","params":[]}"#,
+    #"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"m"}}"#,
     #"{"jsonrpc":"2.0","id":1.5,"result":{}}"#, "{\"jsonrpc\":\"2.0\",\"method\":\"\u{1}\"}", "{}{}",
     String(repeating: #"{"a":"#, count: 100_000),
   ])
@@ -69,7 +70,8 @@ struct SessionFaultTests {
 
   @Test func badUTF8IsOneProtocolError() {
     var script = SessionScript()
-    script.event(.line(Array(#"{"jsonrpc":"2.0","method":"log","params":{"message":""#.utf8) + [0xFF, 0xFE] + Array("\"}}".utf8)))
+    script.event(
+      .line(Array(#"{"jsonrpc":"2.0","method":"log","params":{"message":""#.utf8) + [0xFF, 0xFE] + Array("\"}}".utf8)))
     #expect(script.session.counters.protocolErrors == 1)
   }
 
@@ -116,7 +118,8 @@ struct SessionFaultTests {
   // MARK: Overlong lines
 
   @Test(arguments: [
-    #"{"jsonrpc":"2.0","id":ID,"result":{"output":{"text":"\"id\":3,"#, #"{"jsonrpc": "2.0", "id": ID, "result": {"output"#,
+    #"{"jsonrpc":"2.0","id":ID,"result":{"output":{"text":"\"id\":3,"#,
+    #"{"jsonrpc": "2.0", "id": ID, "result": {"output"#,
     #"{ "id" : ID , "result":{"id":2,"jobId":"a"#, #"{"result":"{\"id\":1}","id":ID,"jsonrpc":"2.0","padding":"x"#,
   ])
   func anOverlongAnswerFailsItsJobAndKeepsTheEngine(form: String) throws {

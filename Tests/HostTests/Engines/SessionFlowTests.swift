@@ -79,6 +79,7 @@ struct SessionFlowTests {
     #expect(script.ends(of: "a") == [.lost(.stalled(.seconds(10)))])
     #expect(script.kills == [.jobStalled(jobID: "a", .seconds(10))])
     #expect(script.ends(of: "b") == [.lost(.killed(.jobStalled(jobID: "a", .seconds(10))))])
+    #expect(!script.kills[0].isBlamedOnJobs, "b is not to blame for a")
   }
 
   @Test func repeatedProgressIsNoSignOfLife() {

@@ -7,7 +7,8 @@ struct SessionHandshakeTests {
   @Test func goodAnswerMakesItReady() throws {
     var script = SessionScript(ready: false)
     #expect(script.start().methods == ["initialize"])
-    #expect(script.run("early").contains(.jobEnded(jobID: "early", .lost(.notBegun("the engine takes no jobs any more")))))
+    #expect(
+      script.run("early").contains(.jobEnded(jobID: "early", .lost(.notBegun("the engine takes no jobs any more")))))
     let actions = script.answer(1, SessionScript.welcome(concurrency: 3, lineBytes: 2 << 20))
     guard case .ready(let description)? = actions.first else {
       Issue.record("not ready: \(actions)")
@@ -55,7 +56,10 @@ struct SessionHandshakeTests {
     #expect(text.contains("speaks 1") && text.contains("\(version)"))
   }
 
-  @Test(arguments: ["{}", #"{"protocolVersion":"one"}"#, #"{"protocolVersion":1}"#, "[]", #"{"protocolVersion":1.5,"engine":{"name":"x"}}"#])
+  @Test(arguments: [
+    "{}", #"{"protocolVersion":"one"}"#, #"{"protocolVersion":1}"#, "[]",
+    #"{"protocolVersion":1.5,"engine":{"name":"x"}}"#,
+  ])
   func nonsenseIsABadHandshake(result: String) {
     var script = SessionScript(ready: false)
     script.start()

@@ -77,7 +77,8 @@ struct SessionRandomWalkTests {
       case 73..<75: actions = script.answer(Int64.random(in: 0..<20, using: &numbers), [:])
       case 75..<77: actions = script.line("{broken")
       case 77..<79: actions = script.line("noise")
-      case 79: actions = script.event(.overlong(length: 2 << 20, prefix: Array(#"{"jsonrpc":"2.0","id":\#(step),"#.utf8)))
+      case 79:
+        actions = script.event(.overlong(length: 2 << 20, prefix: Array(#"{"jsonrpc":"2.0","id":\#(step),"#.utf8)))
       case 80: actions = script.load("m\(step)")
       case 81: actions = script.note(script.session.ping(now: script.clock.now()))
       case 82: if seed % 5 == 0 { actions = script.died() }

@@ -40,7 +40,8 @@ struct SessionScript {
   mutating func note(_ actions: [SessionAction]) -> [SessionAction] {
     log += actions
     for action in actions {
-      guard case .request(.number(let id), "job/run", let params)? = action.sent, let job = params["jobId"]?.string else { continue }
+      guard case .request(.number(let id), "job/run", let params)? = action.sent, let job = params["jobId"]?.string
+      else { continue }
       requests[job] = id
     }
     return actions
@@ -50,7 +51,9 @@ struct SessionScript {
     note(session.start(offer, now: clock.now()))
   }
   @discardableResult
-  mutating func run(_ job: String, attempt: Int = 1, deadline: Duration? = nil, task: JSONValue = [:]) -> [SessionAction] {
+  mutating func run(_ job: String, attempt: Int = 1, deadline: Duration? = nil, task: JSONValue = [:])
+    -> [SessionAction]
+  {
     note(
       session.run(
         JobRunParameters(jobID: job, attempt: attempt, kind: "llm", task: task, workDirectory: "/w/\(job)"),

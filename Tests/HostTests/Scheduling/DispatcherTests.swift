@@ -186,7 +186,9 @@ struct DispatcherTests {
             let place = dispatcher.makePlace()
             // Some waits are cut short by retirement or cancellation, from another task.
             let job = await withTaskGroup(of: WaitingJob?.self) { wait in
-              wait.addTask { await dispatcher.next(place, isWarm: worker % 2 == 0) { $0.model == "m\(worker % 4)" || worker < 2 } }
+              wait.addTask {
+                await dispatcher.next(place, isWarm: worker % 2 == 0) { $0.model == "m\(worker % 4)" || worker < 2 }
+              }
               switch Int.random(in: 0..<6, using: &numbers) {
               case 0: dispatcher.retire(place)
               case 1: wait.cancelAll()

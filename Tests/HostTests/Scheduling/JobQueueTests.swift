@@ -86,7 +86,8 @@ struct JobQueueTests {
       switch Int.random(in: 0..<12, using: &numbers) {
       case 0..<5:
         next += 1
-        let delay: Duration? = Int.random(in: 0..<4, using: &numbers) == 0 ? .milliseconds(Int64.random(in: 1..<500, using: &numbers)) : nil
+        let delay: Duration? =
+          Int.random(in: 0..<4, using: &numbers) == 0 ? .milliseconds(Int64.random(in: 1..<500, using: &numbers)) : nil
         let job = waitingJob(
           next, model: "m\(Int.random(in: 0..<4, using: &numbers))", priority: Int.random(in: -2...2, using: &numbers),
           startableAt: delay.map { now.advanced(by: $0) })

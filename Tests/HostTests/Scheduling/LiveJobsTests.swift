@@ -11,7 +11,8 @@ struct LiveJobsTests {
     let cancels = Mutex(0)
     var handle: LiveJobs.Handle {
       LiveJobs.Handle(
-        cancel: { self.cancels.withLock { $0 += 1 } }, credit: { through in self.credits.withLock { $0.append(through) } })
+        cancel: { self.cancels.withLock { $0 += 1 } },
+        credit: { through in self.credits.withLock { $0.append(through) } })
     }
     var credit: Int { credits.withLock { $0.max() ?? 64 } }
   }

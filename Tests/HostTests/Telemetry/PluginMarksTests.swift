@@ -6,7 +6,8 @@ import Testing
 
 struct PluginMarksTests {
   private func withFile(_ body: (String) async throws -> Void) async throws {
-    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("stoker-marks-\(UUID().uuidString)").path
+    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("stoker-marks-\(UUID().uuidString)")
+      .path
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: directory) }
     try await body(directory + "/plugins.json")
@@ -34,11 +35,16 @@ struct PluginMarksTests {
       try second.lift("llama")
       let third = open(path).marks
       #expect(third.quarantine("abc") == nil && third.quarantine("def") != nil && third.isDisabled("echo"))
-      #expect(try FileManager.default.contentsOfDirectory(atPath: (path as NSString).deletingLastPathComponent) == ["plugins.json"])
+      #expect(
+        try FileManager.default.contentsOfDirectory(atPath: (path as NSString).deletingLastPathComponent) == [
+          "plugins.json"
+        ])
     }
   }
 
-  @Test(arguments: ["", "{", "[1]", "\u{0}\u{1}", #"{"disabled": 7, "quarantined": []}"#, String(repeating: "[", count: 100_000)])
+  @Test(arguments: [
+    "", "{", "[1]", "\u{0}\u{1}", #"{"disabled": 7, "quarantined": []}"#, String(repeating: "[", count: 100_000),
+  ])
   func aDamagedFileIsBegunAnew(content: String) async throws {
     try await withFile { path in
       try Data(content.utf8).write(to: URL(fileURLWithPath: path))
@@ -77,7 +83,10 @@ struct PluginMarksTests {
       let again = open(path)
       #expect(again.problems.isEmpty)
       for number in 0..<64 { #expect(again.marks.isDisabled("plugin\(number)")) }
-      #expect(try FileManager.default.contentsOfDirectory(atPath: (path as NSString).deletingLastPathComponent) == ["plugins.json"])
+      #expect(
+        try FileManager.default.contentsOfDirectory(atPath: (path as NSString).deletingLastPathComponent) == [
+          "plugins.json"
+        ])
     }
   }
 }

@@ -339,7 +339,9 @@ struct EngineThread {
     }
     let words = incompatible ?? killReason?.description ?? diagnosis?.sentence ?? "the engine's end was not seen"
     return EngineEnd(
-      cause: cause, diagnosis: words, failure: diagnosis?.cause == .outOfMemory ? .resource : .engineFault, pid: pid, isLost: isLost,
-      needsOrphanSweep: needsOrphanSweep, stderrTail: stderr.lines, lifetime: startedAt.duration(to: owner.clock.now()), counters: session.counters)
+      cause: cause, diagnosis: words, failure: diagnosis?.cause == .outOfMemory ? .resource : .engineFault, pid: pid,
+      isLost: isLost,
+      needsOrphanSweep: needsOrphanSweep, stderrTail: stderr.lines, lifetime: startedAt.duration(to: owner.clock.now()),
+      counters: session.counters)
   }
 }

@@ -13,7 +13,8 @@ package struct EngineLaunch: Sendable {
   package var temporaryDirectory: String?
 
   package init(
-    process: ProcessSpec, initialize: InitializeParameters, limits: SessionLimits, shutdownGrace: Duration = .seconds(5),
+    process: ProcessSpec, initialize: InitializeParameters, limits: SessionLimits,
+    shutdownGrace: Duration = .seconds(5),
     temporaryDirectory: String? = nil
   ) {
     self.process = process

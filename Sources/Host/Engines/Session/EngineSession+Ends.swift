@@ -22,7 +22,8 @@ extension EngineSession {
     }
     jobs.removeAll()
     for job in held {
-      actions.append(.jobEnded(jobID: job.parameters.jobID, .lost(.notBegun("the engine went away before the job began"))))
+      actions.append(
+        .jobEnded(jobID: job.parameters.jobID, .lost(.notBegun("the engine went away before the job began"))))
     }
     held.removeAll()
     due.removeAll()
@@ -45,7 +46,8 @@ extension EngineSession {
     nextRequest += 1
     pending[id] = kind
     actions.append(
-      .send(OutboundFrame(bytes: Envelope.request(id: .number(id), method: method, params: params).frame, urgent: urgent)))
+      .send(
+        OutboundFrame(bytes: Envelope.request(id: .number(id), method: method, params: params).frame, urgent: urgent)))
   }
 
   mutating func notify(_ method: String, _ params: JSONValue, urgent: Bool) {

@@ -148,7 +148,9 @@ package struct EngineSession: Sendable {
   /// Begins what was held back, as far as there is room now.
   mutating func beginHeld(now: MonotonicInstant) {
     guard phase == .ready else { return }
-    while let index = held.firstIndex(where: { !mustWait($0.parameters.jobID) }) { begin(held.remove(at: index), now: now) }
+    while let index = held.firstIndex(where: { !mustWait($0.parameters.jobID) }) {
+      begin(held.remove(at: index), now: now)
+    }
   }
 
   /// Asks the engine to stop a job. Any moment is fine, and any number of times.
