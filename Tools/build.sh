@@ -20,7 +20,7 @@ is_current() {
   local stamp=$stamps/$1
   shift
   [[ -f $stamp && $(<"$stamp") == "$compiler" ]] || return 1
-  [[ -z $(find "$@" -name .build -prune -o -newer "$stamp" -print -quit) ]]
+  [[ -z $(find "$@" -newer "$stamp" -print -quit) ]]
 }
 # begin STAMP, finish STAMP: what is edited while it builds is newer than the stamp.
 begin() {
@@ -57,7 +57,10 @@ if ! { have_all "${host_outputs[@]}" && is_current host "${host_inputs[@]}"; }; 
   say "$dist/bin/stoker has $(du -h --apparent-size "$dist/bin/stoker" | cut -f1), built in $((SECONDS - started)) s"
 fi
 
-llama_inputs=(Package.swift Tools/engines/assemble-llama.sh Sources/PluginProtocol Plugins/llama .engines/llama/stamp)
+llama_inputs=(
+  Package.swift Tools/build.sh Tools/engines/assemble-llama.sh .engines/llama/stamp Sources/PluginProtocol
+  Plugins/llama/{Package.swift,plugin.yaml,README.md,Sources}
+)
 if [[ ! -f .engines/llama/stamp ]]; then
   say "without the llama plugin: its library is not built; run 'make engines' and then 'make build'"
 elif ! { have_all "$dist/plugins/llama/llama-engine" && is_current llama "${llama_inputs[@]}"; }; then

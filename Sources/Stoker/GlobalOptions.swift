@@ -31,6 +31,10 @@ struct GlobalOptions: ParsableArguments {
   }
 
   /// The running worker of this home.
+  ///
+  /// Not inlined: Swift 6.3.1 crashes in "splitting coroutine" when an optimised build inlines this chain of typed throws
+  /// into an asynchronous command.
+  @inline(never)
   func worker() throws -> any WorkerConnection {
     SocketConnection(path: try located().bare.checkedSocketPath())
   }

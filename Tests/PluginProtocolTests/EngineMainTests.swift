@@ -69,6 +69,6 @@ struct EngineMainTests {
     let output = try await Tool.run(["python3", "-c", script, executable])
     #expect(output.exit == .status(EngineMain.usageStatus))
     #expect(output.stdout.contains("kit-probe 1.0.0 is an engine"))
-    #expect(output.stdout.contains("stoker plugins run"))
+    #expect(output.stdout.contains("stoker plugins list"))
   }
 }

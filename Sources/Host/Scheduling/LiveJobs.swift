@@ -349,7 +349,8 @@ package final class LiveJobs: Sendable {
       await withCheckedContinuation { continuation in
         let mustWait: Bool = state.withLock { state in
           guard !Task.isCancelled, let entry = state.entries[id], let reader = entry.watchers[watcher],
-            reader.cursor == entry.base + entry.log.count, reader.seenRevision == entry.revision || entry.finished != nil
+            reader.cursor == entry.base + entry.log.count,
+            reader.seenRevision == entry.revision || entry.finished != nil
           else { return false }
           state.entries[id]?.watchers[watcher]?.waiting = continuation
           return true

@@ -23,7 +23,7 @@ public enum EngineMain {
       complain(
         """
         \(information.name) \(information.version) is an engine for the stoker host, which talks to it over a pipe.
-        Put its directory where `stoker plugins list` looks, or try: stoker plugins run DIRECTORY --job job.json
+        Put its directory into one of those that `stoker plugins list` names, then send it a job with `stoker submit`.
         """)
       exit(usageStatus)
     }

@@ -11,7 +11,7 @@ struct CoordinatorSeamTests {
     try await DeskHome().life([(side, 2)]) { worker in
       let answer = await side.offer(deskOffer("r1", ["steps": 3, "chunks": 5, "chunkMs": 20, "delayMs": 100]))
       let id = try #require(answer.job, "\(answer)")
-      try await side.follow(id)
+      try await side.follow(id, aliveEvery: .microseconds(200))
       let events = try #require(side.heard.events[id])
       #expect(events.first { $0 != .alive } == .running(attempt: 1))
       #expect(events.chunks.map(\.seq) == [1, 2, 3, 4, 5])

@@ -3,6 +3,7 @@ import Testing
 
 @testable import Host
 
+@Suite(.timeLimit(.minutes(1)))
 struct NapTests {
   @Test func aWakeBeforeTheRestIsNotLost() async {
     let nap = Nap()

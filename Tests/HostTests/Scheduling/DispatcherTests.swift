@@ -10,6 +10,7 @@ final class Shared<Value: Sendable>: Sendable {
   func withLock<Result: Sendable>(_ body: @Sendable (inout Value) -> Result) -> Result { value.withLock { body(&$0) } }
 }
 
+@Suite(.timeLimit(.minutes(1)))
 struct DispatcherTests {
   let clock = ManualHostClock()
 

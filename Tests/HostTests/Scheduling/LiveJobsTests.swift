@@ -4,6 +4,7 @@ import Testing
 
 @testable import Host
 
+@Suite(.timeLimit(.minutes(1)))
 struct LiveJobsTests {
   /// What an engine would have heard.
   final class Engine: Sendable {
