@@ -64,7 +64,8 @@ let package = Package(
       name: "store-crash-helper", dependencies: ["Host", "PluginProtocol"], path: "Tests/Fixtures/StoreCrashHelper"),
     .executableTarget(name: "desk-engine", dependencies: ["PluginProtocol"], path: "Tests/Fixtures/DeskEngine"),
     .executableTarget(name: "chaos-engine", path: "Tests/Fixtures/ChaosEngine"),
-    .executableTarget(name: "worker-helper", dependencies: ["Host", "PluginProtocol"], path: "Tests/Fixtures/WorkerHelper"),
+    .executableTarget(
+      name: "worker-helper", dependencies: ["Host", "PluginProtocol"], path: "Tests/Fixtures/WorkerHelper"),
     .executableTarget(name: "HostStandIn", dependencies: ["Host"], path: "Tests/HostTests/Process/HostStandIn"),
     .testTarget(name: "PluginProtocolTests", dependencies: ["PluginProtocol", "WireTestSupport", "kit-probe"]),
     .testTarget(name: "SyntheticTests", dependencies: ["PluginProtocol", "WireTestSupport", "synthetic-engine"]),

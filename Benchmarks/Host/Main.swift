@@ -57,7 +57,8 @@ func percentile(_ sorted: [Double], _ part: Double) -> Double {
 }
 
 func row(_ name: String, _ value: String, _ beside: String = "") {
-  print("  " + name.padding(toLength: 44, withPad: " ", startingAt: 0) + value + (beside.isEmpty ? "" : "   (\(beside))"))
+  print(
+    "  " + name.padding(toLength: 44, withPad: " ", startingAt: 0) + value + (beside.isEmpty ? "" : "   (\(beside))"))
 }
 
 func text(_ value: Double, _ digits: Int = 1) -> String { String(format: "%.\(digits)f", value) }

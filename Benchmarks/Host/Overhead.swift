@@ -39,7 +39,9 @@ struct Overhead {
     print("")
   }
 
-  private func measure(_ launch: EngineLaunch, _ parameters: JobRunParameters) async throws -> (p50: Double, p99: Double) {
+  private func measure(_ launch: EngineLaunch, _ parameters: JobRunParameters) async throws -> (
+    p50: Double, p99: Double
+  ) {
     let clock = SystemHostClock()
     let (times, end) = try await withEngine(launch, spawner: ProcessSpawner(), emit: { _ in }) { engine, _ in
       var times: [Double] = []

@@ -81,7 +81,8 @@ private struct TemporaryHome {
     let isMade = mkdtemp(&template) != nil
     guard isMade else {
       throw CLIError.usage(
-        "cannot make a directory below \(parent): \(String(cString: strerror(errno))); give another home with --home DIR")
+        "cannot make a directory below \(parent): \(String(cString: strerror(errno))); give another home with --home DIR"
+      )
     }
     path = template.withUnsafeBufferPointer { buffer in buffer.baseAddress.map { String(cString: $0) } ?? parent }
   }

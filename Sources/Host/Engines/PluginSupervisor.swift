@@ -262,7 +262,9 @@ package final class PluginSupervisor: Sendable {
     case .failedToStart, .crashed, .killed:
       let isStart = end.cause == .failedToStart
       context.log.write(.error, plugin.name, end.diagnosis + tail(end))
-      if end.isLost { context.log.write(.error, plugin.name, "a process of it cannot be killed: its slot stays unused") }
+      if end.isLost {
+        context.log.write(.error, plugin.name, "a process of it cannot be killed: its slot stays unused")
+      }
       return await died(end.diagnosis, served, slot, isStart: isStart)
     }
   }
@@ -283,7 +285,8 @@ package final class PluginSupervisor: Sendable {
     record.update { $0.counters.crashes += 1 }
     switch decision {
     case .quarantine:
-      let reason = "it died \(context.restart.quarantineDeaths) times in \(context.restart.quarantineWindow.short); last: \(diagnosis)"
+      let reason =
+        "it died \(context.restart.quarantineDeaths) times in \(context.restart.quarantineWindow.short); last: \(diagnosis)"
       context.log.write(
         .error, plugin.name,
         "quarantined: \(reason). Lift it with `stoker plugins enable \(plugin.name)`, or by a change of the plugin")

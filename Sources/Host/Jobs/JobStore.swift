@@ -51,7 +51,8 @@ package final class JobStore: Sendable {
 
   private init(
     files: StoreFiles, lock: consuming StoreLock, queue: DatabaseQueue, reader: StoreReader,
-    options: JobStoreOptions, report: OpenReport, artifacts: ArtifactStore, clock: JobClock, steady: SteadyTime, recovered: StoreRecovery.Outcome
+    options: JobStoreOptions, report: OpenReport, artifacts: ArtifactStore, clock: JobClock, steady: SteadyTime,
+    recovered: StoreRecovery.Outcome
   ) {
     directory = files.directory
     self.options = options

@@ -74,7 +74,9 @@ package struct PluginWatcher: Sendable {
     addWatches(descriptor, directories)
     changed()  // What came between the first look at the directories and the watches was seen by neither.
     while true {
-      var ready = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: stop, events: Int16(POLLIN), revents: 0)]
+      var ready = [
+        pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0), pollfd(fd: stop, events: Int16(POLLIN), revents: 0),
+      ]
       guard poll(&ready, 2, -1) > 0 else { continue }
       if ready[1].revents != 0 { return }
       _ = read(descriptor, &buffer, buffer.count)

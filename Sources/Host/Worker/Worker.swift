@@ -94,7 +94,8 @@ package final class Worker: Sendable {
     let intakeBox = Mutex<JobIntake?>(nil)
     let fleet = PluginFleet(
       catalog: PluginCatalog(searchPath: PluginCatalog.searchPath(options.environment["PATH"])),
-      directories: options.layout.pluginDirectories, configuration: configuration, marks: marks, models: models, log: log,
+      directories: options.layout.pluginDirectories, configuration: configuration, marks: marks, models: models,
+      log: log,
       makeContext: { fleet in
         SupervisorContext(
           dispatcher: dispatcher,
@@ -126,13 +127,15 @@ package final class Worker: Sendable {
     if let kept = report.corruptedKept {
       log.write(
         .error, "host",
-        "the job database was damaged (\(report.corruption ?? "unreadable")): it is kept as \(kept), and a new one is begun")
+        "the job database was damaged (\(report.corruption ?? "unreadable")): it is kept as \(kept), and a new one is begun"
+      )
     }
     let lost = report.requeued + report.failed + report.cancelled
     if lost > 0 {
       log.write(
         .warn, "host",
-        "jobs that ran when the former life ended: \(report.requeued) back in line, \(report.failed) failed, \(report.cancelled) cancelled")
+        "jobs that ran when the former life ended: \(report.requeued) back in line, \(report.failed) failed, \(report.cancelled) cancelled"
+      )
     }
   }
 
@@ -178,7 +181,8 @@ package final class Worker: Sendable {
         if options.isDaemon {
           let signals = try TerminationSignals.stream()
           group.addTask {
-            try await ControlServer(path: self.options.layout.socketPath, handler: WorkerControl(self)).run(ready: ready)
+            try await ControlServer(path: self.options.layout.socketPath, handler: WorkerControl(self)).run(
+              ready: ready)
           }
           group.addTask {
             for await signal in signals {

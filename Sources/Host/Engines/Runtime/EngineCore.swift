@@ -4,7 +4,8 @@ import PluginProtocol
 struct EngineCore {
   typealias JobWaiter = (sink: JobSink, continuation: CheckedContinuation<EngineJobEnd, Never>)
   typealias LoadWaiter = (
-    progress: @Sendable (ModelProgress) -> Void, continuation: CheckedContinuation<Result<ModelLoadResult, RPCError>, Never>
+    progress: @Sendable (ModelProgress) -> Void,
+    continuation: CheckedContinuation<Result<ModelLoadResult, RPCError>, Never>
   )
 
   var session: EngineSession
