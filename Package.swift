@@ -26,7 +26,8 @@ let package = Package(
     .target(name: "CLinux"),
     .target(name: "CArtifact"),
     .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-    .systemLibrary(name: "CLibCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    // Headers only: CCurlShim loads the library when it is first used.
+    .systemLibrary(name: "CLibCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .target(name: "CCurlShim", dependencies: ["CLibCurl"]),
     .target(
       name: "CImageCodecs",

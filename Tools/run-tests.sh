@@ -79,7 +79,9 @@ swift_tests() {
   swift build --build-tests "$@" || return
   # One test at a time: they start processes, measure time and watch this machine, and blocked pools starve each other.
   swift test --skip-build --disable-xctest --no-parallel --xunit-output "$report" "$@" || status=$?
-  python3 Tools/count-tests.py "${report%.xml}-swift-testing.xml" || return
+  # Beside XCTest's report, the one of Swift Testing has another name; without XCTest it may have this one.
+  [[ -f ${report%.xml}-swift-testing.xml ]] && report=${report%.xml}-swift-testing.xml
+  python3 Tools/count-tests.py "$report" || return
   return "$status"
 }
 

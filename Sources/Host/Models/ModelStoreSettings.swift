@@ -10,10 +10,15 @@ package struct ModelStoreSettings: Sendable {
   package var certificateAuthorities: String?
   /// What pip sees, apart from what begins with `STOKER_`; its configuration is the user's.
   package var environment: [String: String]
+  /// Bytes of disk that a download leaves free, at least; `reservePercent` of what is written may be more.
+  package var keepFree: Int64
   /// Bytes that a directory's file system has left for this user.
   package var freeSpace: @Sendable (_ directory: String) throws -> Int64 = { try ModelStoreSettings.free(in: $0) }
 
-  package init(environment: [String: String]) { self.environment = environment }
+  package init(environment: [String: String], keepFree: Int64 = 0) {
+    self.environment = environment
+    self.keepFree = keepFree
+  }
 
   /// Room that must be left over, in percent of what is written.
   package static let reservePercent: Int64 = 10
@@ -21,12 +26,13 @@ package struct ModelStoreSettings: Sendable {
   /// - Throws: `ModelError` of kind `diskFull`, with both numbers, when there is less than needed and a reserve.
   func checkSpace(needed: Int64, free: Int64) throws(ModelError) {
     guard needed > 0 else { return }
-    let wanted = needed.addingReportingOverflow(needed / 100 * Self.reservePercent)
+    let reserve = max(needed / 100 * Self.reservePercent, keepFree)
+    let wanted = needed.addingReportingOverflow(reserve)
     if wanted.overflow || free < wanted.partialValue {
       throw ModelError(
         .diskFull,
         "the download needs \(FileFault.size(wanted.overflow ? .max : wanted.partialValue)) "
-          + "(\(Self.reservePercent) % of it in reserve), but only \(FileFault.size(free)) are free; "
+          + "(\(FileFault.size(reserve)) of it in reserve), but only \(FileFault.size(free)) are free; "
           + "free some space or move the models directory")
     }
   }

@@ -131,7 +131,7 @@ package final class PluginFleet: Sendable {
     for supervisor in retired { supervisor.retire() }
     for supervisor in fresh { start.yield(supervisor) }
     for (level, name, text) in notes { log.write(level, name, text) }
-    if !fresh.isEmpty || !retired.isEmpty { await onChange(self) }
+    if !notes.isEmpty { await onChange(self) }
   }
 
   /// Fills in why a plugin is out of service, if it is.

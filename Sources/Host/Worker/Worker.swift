@@ -76,7 +76,7 @@ package final class Worker: Sendable {
     let catalogue = try Worker.modelCatalogue(options)
     models = ModelStore(
       directory: options.layout.modelsDirectory, catalogue: catalogue,
-      settings: ModelStoreSettings(environment: options.environment))
+      settings: ModelStoreSettings(environment: options.environment, keepFree: configuration.models.keepFree))
     let leftovers = try Leftovers(directory: FilePath.join(options.layout.stateDirectory, "engines"))
     let swept = leftovers.sweep()
     if !swept.ended.isEmpty { log.write(.warn, "host", "ended \(swept.ended.count) engines of a former life") }

@@ -23,11 +23,12 @@ struct ModelsCommand: AsyncParsableCommand {
   /// The models of a home.
   static func store(_ global: GlobalOptions) throws -> ModelStore {
     let located = try global.located()
-    let layout = try located.configured().layout
+    let (layout, loaded) = try located.configured()
     let catalogue = try ModelCatalogue.load(operatorFile: layout.modelsFile, environment: located.environment)
     return ModelStore(
       directory: layout.modelsDirectory, catalogue: catalogue,
-      settings: ModelStoreSettings(environment: located.environment))
+      settings: ModelStoreSettings(
+        environment: located.environment, keepFree: loaded.configuration.models.keepFree))
   }
 }
 

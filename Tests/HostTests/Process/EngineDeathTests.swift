@@ -80,7 +80,8 @@ import Testing
       Issue.record("\(String(describing: last))")
       return
     }
-    #expect(removed >= 7)
+    // How many helpers of the escape still lived is chance; those that were watched did.
+    #expect(removed >= escaped.count + (engineLives ? 1 : 0))
     #expect(end == .exited(0))
     #expect(try await watched.gone() < .seconds(10))
   }
