@@ -36,6 +36,8 @@ package final class ArtifactStore: Sendable {
   /// Creates the empty work directory of an attempt, mode 0700, and returns its path.
   package func makeWorkDirectory(_ id: JobID, attempt: Int) throws(JobStoreError) -> String {
     let path = workDirectory(id, attempt: attempt)
+    if mkdir(path, 0o700) == 0 { return path }
+    guard errno == EEXIST else { throw StoreFiles.error(errno, path: path) }
     // A former life that lost power can have left a directory of the same attempt.
     FileTree.remove(path)
     guard mkdir(path, 0o700) == 0 else { throw StoreFiles.error(errno, path: path) }
@@ -72,6 +74,8 @@ package final class ArtifactStore: Sendable {
   /// Removes an attempt's work directory with all it holds.
   package func removeWorkDirectory(_ id: JobID, attempt: Int) async {
     let path = workDirectory(id, attempt: attempt)
+    // Most engines leave it empty: one system call, and no other thread.
+    if rmdir(path) == 0 || errno == ENOENT { return }
     await onQueue { FileTree.remove(path) }
   }
 

@@ -212,8 +212,8 @@ package final class LiveJobs: Sendable {
   ///     that finished a moment before would be waited for in vain.
   ///   - take: called for one event after another.
   package func watch(
-    _ id: JobID, chunks: Bool, settled: () async -> JobState?, _ take: (LiveEvent) async -> Bool
-  ) async {
+    _ id: JobID, chunks: Bool, settled: () async throws -> JobState?, _ take: (LiveEvent) async -> Bool
+  ) async rethrows {
     let watcher = state.withLock { state in
       var entry = state.entries[id] ?? Entry()
       state.nextWatcher += 1
@@ -222,7 +222,7 @@ package final class LiveJobs: Sendable {
       return state.nextWatcher
     }
     defer { leave(id, watcher) }
-    if let outcome = await settled() { finished(id, outcome) }
+    if let outcome = try await settled() { finished(id, outcome) }
     while !Task.isCancelled {
       guard let events = await nextEvents(id, watcher, chunks: chunks) else { return }
       for event in events {

@@ -146,15 +146,24 @@ package struct WorkerControl: ControlHandler {
   private func watch(_ params: JSONValue, _ events: ControlEvents) async throws -> JSONValue {
     let id = try jobID(params)
     let chunks = try FieldReader(params).bool("chunks") ?? false
-    let job = try await worker.store.job(id)
-    await events.send(["type": "state", "state": .string(job.state.rawValue), "attempt": JSONValue(job.attempts.count)])
     let store = worker.store
-    await worker.live.watch(
-      id, chunks: chunks, settled: { (try? await store.job(id)).flatMap { $0.state.isTerminal ? $0.state : nil } }
-    ) { event in
-      await events.send(event.json)
-      return true
-    }
+    var first: Job?
+    try await worker.live.watch(
+      id, chunks: chunks,
+      settled: {
+        // Read once the watch is in place: what happens afterwards comes as an event.
+        let job = try await store.job(id)
+        first = job
+        await events.send([
+          "type": "state", "state": .string(job.state.rawValue), "attempt": JSONValue(job.attempts.count),
+        ])
+        return job.state.isTerminal ? job.state : nil
+      },
+      { event in
+        await events.send(event.json)
+        return true
+      })
+    if let first, first.state.isTerminal { return ["job": shown(first)] }
     return ["job": shown(try await store.job(id))]
   }
 

@@ -61,13 +61,13 @@ public final class EngineJob: Sendable {
   }
 
   /// Sends a piece of the result, in order. Waits while the host's credit is used up; throws when the job is
-  /// cancelled. Call it from one place at a time.
-  public func chunk(text: String) async throws { try await chunk(text: text, data: nil) }
+  /// cancelled. Call it from one place at a time. Runs where its caller runs: a compute thread is not left for it.
+  nonisolated(nonsending) public func chunk(text: String) async throws { try await chunk(text: text, data: nil) }
 
   /// Sends a piece of the result that is not plain text.
-  public func chunk(data: JSONValue) async throws { try await chunk(text: nil, data: data) }
+  nonisolated(nonsending) public func chunk(data: JSONValue) async throws { try await chunk(text: nil, data: data) }
 
-  private func chunk(text: String?, data: JSONValue?) async throws {
+  nonisolated(nonsending) private func chunk(text: String?, data: JSONValue?) async throws {
     while true {
       try checkCancelled()
       let seq: Int? = state.withLock { state in
