@@ -52,9 +52,9 @@ final class HTTPExchange {
   ///
   /// - Throws: What the closures throw, `CancellationError`, or `ModelError` of kind `network` or `stalled`.
   func perform(cancel: CancelSignal) throws -> HTTPHead {
-    guard Self.isReady, let easy = curl_easy_init() else { throw broken("libcurl.so.4 cannot be loaded: install libcurl4") }
+    guard Self.isReady, let easy = curl_easy_init() else { throw broken(RemoteURL.noLibrary) }
     defer { curl_easy_cleanup(easy) }
-    guard let multi = curl_multi_init() else { throw broken("libcurl.so.4 cannot be loaded: install libcurl4") }
+    guard let multi = curl_multi_init() else { throw broken(RemoteURL.noLibrary) }
     defer { curl_multi_cleanup(multi) }
     var headers: UnsafeMutablePointer<curl_slist>?
     defer { curl_slist_free_all(headers) }
@@ -62,7 +62,7 @@ final class HTTPExchange {
     var reason = [CChar](repeating: 0, count: Int(CURL_ERROR_SIZE))
     return try reason.withUnsafeMutableBufferPointer { reason in
       try configure(easy, headers: headers, reason: reason.baseAddress)
-      guard curl_multi_add_handle(multi, easy) == CURLM_OK else { throw broken("libcurl.so.4 cannot be loaded: install libcurl4") }
+      guard curl_multi_add_handle(multi, easy) == CURLM_OK else { throw broken(RemoteURL.noLibrary) }
       defer { curl_multi_remove_handle(multi, easy) }
       let code = try drive(multi, cancel: cancel)
       if let failure { throw failure }

@@ -17,11 +17,14 @@ package struct RemoteURL: Sendable, Equatable {
   /// True when the URL itself names a loopback host.
   package let isLoopback: Bool
 
+  /// libcurl is loaded when it is first used.
+  static let noLibrary = "libcurl.so.4 cannot be loaded: install libcurl4"
+
   /// Accepts `https` to anywhere and `http` to `localhost`, `127.0.0.0/8` or `::1`.
   ///
   /// - Throws: `ModelError` of kind `refusedURL`; its message shows no credentials.
   package init(_ text: String) throws(ModelError) {
-    guard let handle = curl_url() else { throw ModelError(.network, "libcurl.so.4 cannot be loaded: install libcurl4") }
+    guard let handle = curl_url() else { throw ModelError(.network, RemoteURL.noLibrary) }
     defer { curl_url_cleanup(handle) }
     guard text.utf8.count <= 8192, curl_url_set(handle, CURLUPART_URL, text, 0) == CURLUE_OK,
       let scheme = Self.part(handle, CURLUPART_SCHEME), let host = Self.part(handle, CURLUPART_HOST)
@@ -59,7 +62,7 @@ package struct RemoteURL: Sendable, Equatable {
   }
 
   private func resolved(_ target: String) throws(ModelError) -> String {
-    guard let handle = curl_url() else { throw ModelError(.network, "libcurl.so.4 cannot be loaded: install libcurl4") }
+    guard let handle = curl_url() else { throw ModelError(.network, RemoteURL.noLibrary) }
     defer { curl_url_cleanup(handle) }
     guard target.utf8.count <= 8192, curl_url_set(handle, CURLUPART_URL, text, 0) == CURLUE_OK,
       curl_url_set(handle, CURLUPART_URL, target, UInt32(CURLU_NON_SUPPORT_SCHEME)) == CURLUE_OK,
