@@ -37,7 +37,16 @@ struct HostWorkerFactory: WorkerFactory {
         defer { readiness.continuation.finish() }
         try await worker.run { readiness.continuation.yield() }
       }
-      for await _ in readiness.stream { break }
+      var isReady = false
+      for await _ in readiness.stream {
+        isReady = true
+        break
+      }
+      guard isReady else {
+        // The worker could not start, and `body` would wait for it: its own error is the answer.
+        try await group.waitForAll()
+        throw CancellationError()
+      }
       let result: Result<Value, any Error>
       do {
         result = .success(try await body(InProcessConnection(WorkerControl(worker))))

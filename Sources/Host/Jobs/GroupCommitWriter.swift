@@ -142,6 +142,16 @@ final class GroupCommitWriter: Sendable {
   }
 
   private func drain(_ database: Database) {
+    // Admitted just before the close, and come to the queue just after it.
+    if database.sqliteConnection == nil {
+      let late = state.withLock { state in
+        defer { state.pending = [] }
+        state.draining = false
+        return state.pending
+      }
+      for operation in late { operation.fail(.closed) }
+      return
+    }
     let start = JobClock.nanoseconds()
     while true {
       let batch = state.withLock { state -> [Operation] in

@@ -1,5 +1,11 @@
 import GRDB
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 /// Why the store refused or could not do something. The description is one sentence a user can act on.
 package enum JobStoreError: Error, Equatable, Sendable, CustomStringConvertible {
   /// Another host holds this data directory.
@@ -60,7 +66,17 @@ package enum JobStoreError: Error, Equatable, Sendable, CustomStringConvertible 
     case .SQLITE_READONLY, .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_AUTH:
       return .notWritable(path: path, reason: message)
     case .SQLITE_CORRUPT, .SQLITE_NOTADB: return .corrupted(path: path, reason: message)
+    // Files of SQLite's own that find no room, the WAL's index for one, end as an I/O error and not as a full disk.
+    case .SQLITE_IOERR where isFull(path): return .diskFull(path: path)
+    case .SQLITE_IOERR: return .storage(reason: "\(message) at \(path): check the disk, then start stoker again")
     default: return .storage(reason: message)
     }
+  }
+
+  /// Whether the file system of a path has less room than the smallest database needs.
+  private static func isFull(_ path: String) -> Bool {
+    var status = statvfs()
+    guard statvfs(path, &status) == 0 else { return false }
+    return UInt64(status.f_bavail) * UInt64(status.f_frsize) < 64 << 10
   }
 }

@@ -28,14 +28,22 @@ struct ModelPlaces: Sendable {
   /// Makes the models directory and the model's own; neither the latter nor anything in it may be a link.
   func makeDirectory(_ entry: ModelEntry) throws(ModelError) {
     var path = ""
+    // A parent that is there may refuse all the same; one that is not is the reason when the last step fails.
+    var refusal: ModelError?
     for part in root.split(separator: "/") {
       path += "/\(part)"
-      guard mkdir(path, 0o755) == 0 || errno == EEXIST || errno == EROFS || errno == EACCES else {
-        throw FileFault.error("make the directory", path)
-      }
+      if mkdir(path, 0o755) == 0 || errno == EEXIST { continue }
+      let mayExist = errno == EROFS || errno == EACCES
+      let error = FileFault.error("make the directory", path)
+      guard mayExist else { throw error }
+      refusal = refusal ?? error
     }
     let own = directory(entry)
-    guard mkdir(own, 0o755) == 0 || errno == EEXIST else { throw FileFault.error("make the directory", own) }
+    guard mkdir(own, 0o755) == 0 || errno == EEXIST else {
+      let isParentMissing = errno == ENOENT
+      let error = FileFault.error("make the directory", own)
+      throw isParentMissing ? refusal ?? error : error
+    }
     switch try FileStamp.look(own, followLinks: false) {
     case .other("a directory"): return
     case .other(let what): throw ModelError(.fileSystem, "\(own) is \(what), not a directory; move it out of the way")

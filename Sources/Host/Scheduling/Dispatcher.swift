@@ -206,8 +206,9 @@ package final class Dispatcher: Sendable {
     let now = clock.now()
     while true {
       let pair: (Waiter, WaitingJob)? = state.withLock { state in
-        guard !state.waiters.isEmpty else { return nil }
+        // Also when nobody waits: `nextRelease` would stay in the past, and who rests until then would never rest.
         _ = state.queue.release(now: now)
+        guard !state.waiters.isEmpty else { return nil }
         for warm in [true, false] {
           for (index, waiter) in state.waiters.enumerated() where waiter.isWarm == warm {
             guard let job = state.pop(limit, where: waiter.serves) else { continue }

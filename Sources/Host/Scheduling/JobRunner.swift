@@ -78,6 +78,12 @@ package struct JobRunner: Sendable {
           live.loading(id, model: progress.model, fraction: progress.fraction)
         }
         if let problem {
+          if place.engine.isStopping {
+            // The host ended the load: the job is not to blame.
+            await requeue(
+              job, attempt, .superseded, JobFailure(problem.failureClass, problem.message), after: .zero, counts: false)
+            return .gone
+          }
           return await failed(job, attempt, problem, at: place, JobTiming(loadMs: started.ms(to: clock)))
         }
         held = route.model.id
@@ -232,24 +238,31 @@ package struct JobRunner: Sendable {
     _ job: WaitingJob, _ attempt: Int, _ outcome: AttemptOutcome, _ failure: JobFailure, after delay: Duration,
     counts: Bool = true
   ) async {
-    do {
-      let result = try await store.loseAttempt(
-        job.id, attempt: attempt, outcome: outcome, failure: failure, requeueAfter: delay.inSeconds,
-        countsAgainstJob: counts)
-      switch result {
-      case .requeued:
-        log.write(.warn, "scheduler", "job \(job.id) goes back into line: \(failure.message)", job: job.id)
-        live.requeued(job.id)
-        var again = job
-        again.attempts = attempt
-        again.startableAt = delay == .zero ? nil : clock.now().advanced(by: delay)
-        dispatcher.enqueue(again)
-      case .ended(let state): ended(job.id, state)
-      case .superseded: live.requeued(job.id)
+    var pause = Duration.milliseconds(200)
+    while true {
+      do {
+        let result = try await store.loseAttempt(
+          job.id, attempt: attempt, outcome: outcome, failure: failure, requeueAfter: delay.inSeconds,
+          countsAgainstJob: counts)
+        switch result {
+        case .requeued:
+          log.write(.warn, "scheduler", "job \(job.id) goes back into line: \(failure.message)", job: job.id)
+          live.requeued(job.id)
+          var again = job
+          again.attempts = attempt
+          again.startableAt = delay == .zero ? nil : clock.now().advanced(by: delay)
+          dispatcher.enqueue(again)
+        case .ended(let state): ended(job.id, state)
+        case .superseded: live.requeued(job.id)
+        }
+        return
+      } catch {
+        // A job that is neither in line nor in an engine would stay `running` until the next start: tried again.
+        log.write(
+          .error, "scheduler", "the end of an attempt at job \(job.id) cannot be stored: \(error)", job: job.id)
+        guard error != .closed, await sleep(pause) else { return live.requeued(job.id) }
+        pause = min(pause * 2, .seconds(10))
       }
-    } catch {
-      live.requeued(job.id)
-      log.write(.error, "scheduler", "the end of an attempt at job \(job.id) cannot be stored: \(error)", job: job.id)
     }
   }
 
@@ -292,7 +305,7 @@ extension KillReason {
   /// Whether the job in hand may have caused it. A kill for another job's sake, or at start, is no job's fault.
   var isBlamedOnJobs: Bool {
     switch self {
-    case .noise, .protocolErrors, .partialLine, .closedOutput, .stdinStalled: true
+    case .noise, .protocolErrors, .partialLine, .closedOutput, .closedInput, .stdinStalled: true
     // The job that stalled was told `.stalled`: who hears this shared the process with it.
     case .jobStalled, .startTimeout, .ignoredCancel, .loadStalled, .loadTooLong, .badHandshake: false
     case .unloadStalled, .pingUnanswered: false

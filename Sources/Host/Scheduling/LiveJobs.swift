@@ -150,6 +150,8 @@ package final class LiveJobs: Sendable {
   package func take(_ id: JobID, attempt: Int, _ chunk: JobChunk) {
     let taken = state.withLock { state -> (Handle?, Int?, [CheckedContinuation<Void, Never>])? in
       guard var entry = state.entries[id], entry.attempt == attempt, entry.finished == nil else { return nil }
+      // The log is then held once, and to append to it copies nothing.
+      state.entries[id] = nil
       entry.lastSeq = chunk.seq
       entry.bytes += chunk.weight
       LiveJobs.append(.chunk(chunk), to: &entry)
@@ -222,7 +224,12 @@ package final class LiveJobs: Sendable {
       return state.nextWatcher
     }
     defer { leave(id, watcher) }
-    if let outcome = try await settled() { finished(id, outcome) }
+    // When there is no such job nothing else would ever remove what the watch has made.
+    do { if let outcome = try await settled() { finished(id, outcome) } } catch {
+      leave(id, watcher)
+      retract(id)
+      throw error
+    }
     while !Task.isCancelled {
       guard let events = await nextEvents(id, watcher, chunks: chunks) else { return }
       for event in events {

@@ -51,8 +51,9 @@ package struct ModelRouter: Sendable {
     guard !serving.isEmpty else { throw refusal(kind, model, engine: engine, resolved) }
     switch resolved {
     case .success(let found):
+      // By its full id: a plain file may be asked for without `.gguf`, but plugins' patterns know only whole names.
       return Route(
-        lane: JobLane(kind: kind, model: model), plugins: serving.map(\.name), model: found.reference)
+        lane: JobLane(kind: kind, model: found.reference.id), plugins: serving.map(\.name), model: found.reference)
     case .failure(let error):
       // Models that live in the engine itself need no files: those of engines that load none, or that name no model engine.
       let own = serving.filter { manifest in

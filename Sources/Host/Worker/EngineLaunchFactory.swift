@@ -19,12 +19,12 @@ package struct EngineLaunchFactory: Sendable {
     let own = FilePath.join(layout.cacheDirectory, "engines/\(plugin.name)")
     let cache = FilePath.join(own, "cache")
     let home = FilePath.join(own, "home")
-    let temporary = FilePath.join(own, "tmp-\(slot)")
-    for directory in [FilePath.join(layout.cacheDirectory, "engines"), own, cache, home, temporary] {
+    for directory in [FilePath.join(layout.cacheDirectory, "engines"), own, cache, home] {
       guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
         throw HomeError(path: directory, problem: "cannot create \(directory): \(errorText(errno))")
       }
     }
+    let temporary = try makeTemporary(in: own, slot: slot)
     let threads = min(manifest.cpuThreads ?? .max, configuration.resources.cpuThreads ?? resources.cpuThreads)
     let memory = configuration.resources.memory.map(UInt64.init) ?? resources.memoryBytes
     return EngineLaunch(
@@ -44,6 +44,16 @@ package struct EngineLaunchFactory: Sendable {
         resources: EngineResources(cpuThreads: max(1, threads), memoryBytes: memory)),
       limits: SessionLimits(manifest.timeouts), shutdownGrace: min(manifest.timeouts.shutdown, .seconds(2)),
       temporaryDirectory: temporary)
+  }
+
+  /// One for each process: the old version of a changed plugin may end while the new one runs in the same slot.
+  private func makeTemporary(in own: String, slot: Int) throws -> String {
+    var template = Array(FilePath.join(own, "tmp-\(slot)-XXXXXX").utf8CString)
+    let isMade = mkdtemp(&template) != nil
+    guard isMade else {
+      throw HomeError(path: own, problem: "cannot create a directory in \(own): \(errorText(errno))")
+    }
+    return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
   /// Removes the temporary files of engines of a former life.

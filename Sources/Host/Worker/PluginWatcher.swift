@@ -34,10 +34,14 @@ package struct PluginWatcher: Sendable {
     }
     let stop = linux_eventfd(1)
     let directories = directories
-    let status = DetachedThread.start(named: "plugins") {
-      PluginWatcher.watch(descriptor, stop: stop, directories) { wake.wake() }
-    }
-    guard status == 0, stop >= 0 else {
+    // Without `stop` no thread: it could not be ended, and would go on with descriptors that are closed here.
+    let status =
+      stop < 0
+      ? -stop
+      : DetachedThread.start(named: "plugins") {
+        PluginWatcher.watch(descriptor, stop: stop, directories) { wake.wake() }
+      }
+    guard status == 0 else {
       close(descriptor)
       if stop >= 0 { close(stop) }
       log.write(.warn, "host", "plugin directories cannot be watched: restart the worker after a change")

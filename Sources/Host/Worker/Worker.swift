@@ -238,9 +238,9 @@ package final class Worker: Sendable {
       try await desk.restore()
       try await coordinator.run(desk)
       log.write(.info, coordinator.name, "has ended")
-    } catch is CancellationError {
-      return
     } catch {
+      // To return ends the worker: a coordinator that failed on a cancellation of its own must not.
+      if Task.isCancelled { return }
       log.write(.error, coordinator.name, "has ended: \(error)")
     }
     await Nap().rest(nil)
@@ -261,6 +261,8 @@ package final class Worker: Sendable {
       } catch {
         log.write(.error, "host", "upkeep of the job database failed: \(error)")
         rest = .seconds(60)
+        // A pruning that failed is as due as before: without this it would be tried again at once, for ever.
+        nextPrune = max(nextPrune, options.clock.now().advanced(by: .seconds(60)))
       }
       dispatcher.match()
       let now = options.clock.now()

@@ -122,6 +122,10 @@ public final class EngineJob: Sendable {
   /// After this no chunk and no progress of the job is sent any more, whichever thread it comes from: the terminal
   /// message, which follows, is the last.
   func end() {
-    state.withLock { $0.ended = true }
+    let waiting = state.withLock { state in
+      state.ended = true
+      return state.waiting.take()
+    }
+    waiting?.resume()
   }
 }

@@ -7,7 +7,8 @@ struct DrainCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "drain", abstract: "Take no new jobs, and wait until the running ones have ended.",
     discussion: """
-      What is queued stays queued. Ctrl-C stops the waiting, not the draining; `stoker resume` undoes it.
+      What is queued stays queued. Ctrl-C stops the waiting, not the draining; `stoker resume` undoes it. Exit status 1 when \
+      jobs still run after --timeout.
 
       EXAMPLES
         stoker drain
@@ -29,5 +30,12 @@ struct DrainCommand: AsyncParsableCommand {
     }
     line.clear()
     try WorkerState.report(answer, global)
+    if let running = answer["running"]?.int, running > 0 {
+      var error = CLIError.failed(
+        "\(running) \(running == 1 ? "job still runs" : "jobs still run"): drain again to go on waiting, or see `stoker jobs --state running`"
+      )
+      error.isReported = global.json
+      throw error
+    }
   }
 }

@@ -108,6 +108,20 @@ struct ModelStoreTests {
     #expect(folder.exists("models/test_model/notes.txt") && !folder.exists(bench.finalName))
   }
 
+  /// A job that waits under the short name would be served by no pattern, and wait for ever.
+  @Test func aPlainFileIsRoutedByItsFullName() async throws {
+    _ = try folder.write("models/foo.gguf", Array("GGUF".utf8))
+    let bench = try ModelBench(folder, source: .url("https://example.invalid/m"))
+    var service = PluginService(kind: .llm, models: [ModelPattern("*.gguf")])
+    service.modelEngine = "llama-cpp"
+    let manifest = PluginManifest(name: "llama", version: "1.0.0", command: ["./engine"], serves: [service])
+    let router = ModelRouter(plugins: [manifest], unavailable: [], models: bench.store)
+    for id in ["foo", "foo.gguf"] {
+      let route = try await router.route(kind: .llm, model: id)
+      #expect(route.lane.model == "foo.gguf" && route.plugins == ["llama"])
+    }
+  }
+
   @Test func plainFilesAreModelsByTheirNames() async throws {
     _ = try folder.write("models/foo.gguf", Array("GGUF".utf8))
     _ = try folder.write("models/sub/bar.gguf", Array("GGUF".utf8))

@@ -16,6 +16,8 @@ struct EngineCore {
   var isBlocked = false
   /// The engine will not be written to any more.
   var isStdinClosed = false
+  /// When a write found that nobody can read it any more.
+  var stdinBrokenAt: MonotonicInstant?
   /// When the engine last took bytes, or the queue last was empty.
   var stdinMovedAt: MonotonicInstant
   /// Instant for which the wake-up timer is armed.

@@ -232,6 +232,7 @@ package final class EngineProcess: Sendable {
           core.isBlocked = true
         } else {
           core.isStdinClosed = true
+          core.stdinBrokenAt = clock.now()
         }
         return true
       }

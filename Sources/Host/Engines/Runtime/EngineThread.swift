@@ -18,6 +18,7 @@ struct EngineThread {
   /// The host had asked it to go when it died: what comes after the death says nothing about its cause.
   private var wasAsked = false
   private var outputEndedAt: MonotonicInstant?
+  private var isMonitorReaped = false
   private var teardown: TeardownMachine?
   private var steps: [TeardownStep]?
   private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 16)
@@ -123,28 +124,35 @@ struct EngineThread {
   /// What this thread itself waits for, beside the session's timer.
   private func ownDeadline() -> MonotonicInstant? {
     guard teardown == nil else { return nil }
-    let stdinDue: MonotonicInstant? = owner.core.withLock { core in
-      core.isBlocked ? core.stdinMovedAt.advanced(by: owner.limits.stdinStall) : nil
+    let (stdinDue, brokenAt) = owner.core.withLock { core in
+      (core.isBlocked ? core.stdinMovedAt.advanced(by: owner.limits.stdinStall) : nil, core.stdinBrokenAt)
     }
     return earliest(
       partialSince?.advanced(by: owner.limits.partialLine), stdinDue,
-      outputEndedAt?.advanced(by: EngineThread.outputGrace))
+      outputEndedAt?.advanced(by: EngineThread.closedGrace), brokenAt?.advanced(by: EngineThread.closedGrace))
   }
 
-  /// How long a process may live on after it has closed its stdout.
-  private static let outputGrace: Duration = .milliseconds(500)
+  /// How long a process may live on after it has closed its stdout or its stdin.
+  private static let closedGrace: Duration = .milliseconds(500)
 
   private func checkClocks(_ now: MonotonicInstant) {
     guard teardown == nil else { return }
     if let since = partialSince, since.advanced(by: owner.limits.partialLine) <= now {
       abort(.partialLine(owner.limits.partialLine))
-    } else if let ended = outputEndedAt, ended.advanced(by: EngineThread.outputGrace) <= now {
+    } else if let ended = outputEndedAt, ended.advanced(by: EngineThread.closedGrace) <= now {
       abort(.closedOutput)
     } else {
-      let isStalled = owner.core.withLock { core in
-        core.isBlocked && core.stdinMovedAt.advanced(by: owner.limits.stdinStall) <= now
+      let (isStalled, isBroken) = owner.core.withLock { core in
+        (
+          core.isBlocked && core.stdinMovedAt.advanced(by: owner.limits.stdinStall) <= now,
+          core.stdinBrokenAt.map { $0.advanced(by: EngineThread.closedGrace) <= now } ?? false
+        )
       }
-      if isStalled { abort(.stdinStalled(owner.limits.stdinStall)) }
+      if isBroken {
+        abort(.closedInput)
+      } else if isStalled {
+        abort(.stdinStalled(owner.limits.stdinStall))
+      }
     }
   }
 
@@ -166,7 +174,8 @@ struct EngineThread {
     add(process.stdout, POLLIN, process.isOpen(.stdout))
     add(process.stderr, POLLIN, process.isOpen(.stderr))
     add(process.status, POLLIN, process.isOpen(.status))
-    add(process.monitorPIDFD, POLLIN, process.isOpen(.status) ? false : process.reapMonitor() == nil)
+    // Until `reap` has seen its end: to ask here whether it has ended would take the answer away from there.
+    add(process.monitorPIDFD, POLLIN, !process.isOpen(.status) && !isMonitorReaped)
     add(owner.wake.event, POLLIN)
     add(owner.wake.timer, POLLIN)
     add(process.stdin, POLLOUT, wantsWrite && process.isOpen(.stdin))
@@ -224,7 +233,9 @@ struct EngineThread {
   private mutating func take(output bytes: UnsafeRawBufferPointer) {
     let now = owner.clock.now()
     let owner = owner
-    var framer = framer
+    // Moved, not copied: a second reference would copy the line so far with every piece of it.
+    var framer = LineFramer()
+    swap(&framer, &self.framer)
     var effects: [EngineCore.Effect] = []
     framer.feed(bytes) { event in
       owner.core.withLock { core in
@@ -235,8 +246,8 @@ struct EngineThread {
       owner.rearm(&core)
       if let cap = core.session.description?.lineBytes { framer.limit = cap }
     }
-    self.framer = framer
-    if framer.hasPartialLine {
+    swap(&framer, &self.framer)
+    if self.framer.hasPartialLine {
       if partialSince == nil || bytes.contains(0x0A) { partialSince = now }
     } else {
       partialSince = nil
@@ -287,7 +298,8 @@ struct EngineThread {
   }
 
   private mutating func reap() {
-    guard process.reapMonitor() != nil else { return }
+    guard !isMonitorReaped, process.reapMonitor() != nil else { return }
+    isMonitorReaped = true
     if death == nil { died(.monitorLost) }
     teardown?.observe(.monitorEnded)
   }

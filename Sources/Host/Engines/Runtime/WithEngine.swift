@@ -34,10 +34,16 @@ package func withEngine<Value: Sendable>(
   emit: @escaping @Sendable (EngineEvent) -> Void,
   _ body: (EngineProcess, EngineDescription) async -> Value
 ) async throws(SpawnError) -> (value: Value?, end: EngineEnd) {
-  let spawned = try await spawner.spawn(launch.process)
-  let engine = try EngineProcess(
-    process: spawned, command: launch.process, limits: launch.limits, clock: clock, emit: emit)
-  try startThread(engine, temporaryDirectory: launch.temporaryDirectory)
+  let engine: EngineProcess
+  do throws(SpawnError) {
+    let spawned = try await spawner.spawn(launch.process)
+    engine = try EngineProcess(
+      process: spawned, command: launch.process, limits: launch.limits, clock: clock, emit: emit)
+    try startThread(engine, temporaryDirectory: launch.temporaryDirectory)
+  } catch {
+    if let temporaryDirectory = launch.temporaryDirectory { FileTree.remove(temporaryDirectory) }
+    throw error
+  }
   engine.initialize(launch.initialize)
   // The handshake is inside: an engine that hangs in its start must not hold up the end of the host.
   let value: Value? = await withTaskCancellationHandler {
@@ -66,14 +72,13 @@ private func startThread(_ engine: EngineProcess, temporaryDirectory: String?) t
 extension EngineProcess {
   /// The process is gone: everybody who waits gets an answer.
   fileprivate func finish(_ end: EngineEnd) {
-    let effects: [EngineCore.Effect] = core.withLock { core in
-      core.absorb(core.session.ended(end.diagnosis), now: clock.now()) + core.release()
+    // In one step: whoever comes later finds the result, whoever came before is among those that are answered.
+    let (effects, waiter, gone) = core.withLock { core in
+      let effects = core.absorb(core.session.ended(end.diagnosis), now: clock.now()) + core.release()
+      core.result = end
+      return (effects, core.end.take(), core.takeGone())
     }
     perform(effects)
-    let (waiter, gone) = core.withLock { core in
-      core.result = end
-      return (core.end.take(), core.takeGone())
-    }
     for waiter in gone { waiter.resume() }
     waiter?.resume(returning: end)
   }

@@ -94,6 +94,7 @@ package enum KillReason: Sendable, Equatable, CustomStringConvertible {
   case partialLine(Duration)
   case stdinStalled(Duration)
   case closedOutput
+  case closedInput
   case badHandshake(String)
 
   package var description: String {
@@ -110,6 +111,7 @@ package enum KillReason: Sendable, Equatable, CustomStringConvertible {
     case .partialLine(let time): "a line on stdout stayed without its end for \(time.short)"
     case .stdinStalled(let time): "did not read its stdin for \(time.short)"
     case .closedOutput: "closed its stdout and lived on"
+    case .closedInput: "closed its stdin and lived on"
     case .badHandshake(let what): "answered initialize wrongly: \(what)"
     }
   }
