@@ -42,6 +42,8 @@ package final class PluginSupervisor: Sendable {
     /// Raised by `restart`: processes of an older generation leave.
     var generation = 0
     var outcome: Outcome?
+    /// Slots whose process could not be killed.
+    var lostSlots: Set<Int> = []
   }
   private let state: Mutex<State>
   /// One a slot: its backoff.
@@ -95,7 +97,9 @@ package final class PluginSupervisor: Sendable {
     while true {
       let place = context.dispatcher.makePlace()
       let generation: Int? = state.withLock { state in
-        guard !state.isRetired, state.outcome == nil, !Task.isCancelled else { return nil }
+        guard !state.isRetired, state.outcome == nil, !Task.isCancelled, !state.lostSlots.contains(slot) else {
+          return nil
+        }
         state.places.insert(place)
         return state.generation
       }
@@ -249,6 +253,7 @@ package final class PluginSupervisor: Sendable {
   // MARK: After a life
 
   private func after(_ end: EngineEnd, _ served: Served, _ slot: Int) async -> Bool {
+    if end.isLost { retireLost(slot) }
     switch end.cause {
     case .stopped:
       context.log.write(.debug, plugin.name, "stopped")
@@ -262,11 +267,20 @@ package final class PluginSupervisor: Sendable {
     case .failedToStart, .crashed, .killed:
       let isStart = end.cause == .failedToStart
       context.log.write(.error, plugin.name, end.diagnosis + tail(end))
-      if end.isLost {
-        context.log.write(.error, plugin.name, "a process of it cannot be killed: its slot stays unused")
-      }
       return await died(end.diagnosis, served, slot, isStart: isStart)
     }
+  }
+
+  /// A process that cannot be killed may hold a device or memory: no other one is started in its slot.
+  private func retireLost(_ slot: Int) {
+    let isLast = state.withLock { state in
+      state.lostSlots.insert(slot)
+      return state.lostSlots.count == plugin.manifest.processes
+    }
+    let what = "a process of it cannot be killed: its slot stays unused until the worker starts anew"
+    record.note("lost", what)
+    context.log.write(.error, plugin.name, what)
+    if isLast { outOfService(.unusable("its processes cannot be killed; see `stoker logs`, and restart the machine")) }
   }
 
   private func tail(_ end: EngineEnd) -> String {
