@@ -111,4 +111,10 @@ struct ResultWriterTests {
       #expect(try text(directory + "/b.png") == "x\n")
     }
   }
+
+  @Test func aPlaceThatCannotBeWrittenToIsRefusedBeforehand() throws {
+    #expect(throws: CLIError.self) { try ResultWriter.checkPlace("/nowhere-at-all/x.png") }
+    #expect(throws: CLIError.self) { try ResultWriter.checkPlace("") }
+    try ResultWriter.checkPlace("x.png")
+  }
 }

@@ -135,4 +135,15 @@ struct TaskBuilderTests {
       } throws: { CLIError($0).message.contains(message) }
     }
   }
+
+  @Test(
+    arguments: [
+      ("image", nil, "out/fox.png", "png"), ("video", nil, "a.b/clip.GIF", "gif"), ("image", "webp", "fox.png", "webp"),
+      ("image", nil, "fox", nil), ("llm", nil, "answer.txt", nil),
+    ] as [(String, String?, String, String?)])
+  func theOutputsEndingIsTheFormat(kind: String, format: String?, output: String, expected: String?) throws {
+    var builder = JobRequestBuilder(kind: kind, flags: TaskFlags(prompt: "a fox", format: format))
+    builder.adoptFormat(ofOutput: output)
+    #expect(try builder.request().params["task"]?["ext"]?.string == expected)
+  }
 }

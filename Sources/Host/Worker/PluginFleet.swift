@@ -149,9 +149,13 @@ package final class PluginFleet: Sendable {
       member.outOfService = "it is switched off; switch it on with `stoker plugins enable \(plugin.name)`"
       member.isDisabled = true
     } else if marks.hasQuarantines, let hash = try? plugin.contentHash(), let mark = marks.quarantine(hash) {
-      member.outOfService = "it is quarantined: \(mark.reason)"
+      member.outOfService = quarantined(plugin.name, mark.reason)
       member.isQuarantined = true
     }
+  }
+
+  private func quarantined(_ name: String, _ reason: String) -> String {
+    "it is quarantined: \(reason); see `stoker plugins inspect \(name)`"
   }
 
   private func supervise(_ plugin: Plugin, _ record: PluginRecord, _ context: SupervisorContext) -> PluginSupervisor {
@@ -166,7 +170,7 @@ package final class PluginFleet: Sendable {
     case .retired: return
     case .unusable(let text): reason = text
     case .quarantined(let text):
-      reason = "it is quarantined: \(text)"
+      reason = quarantined(supervisor.plugin.name, text)
       do {
         let hash = try supervisor.plugin.contentHash()
         try marks.setQuarantine(
@@ -189,8 +193,10 @@ package final class PluginFleet: Sendable {
   // MARK: By hand
 
   /// Restarts a plugin's processes; jobs on them end first.
-  package func restart(_ name: String) throws(RPCError) {
+  package func restart(_ name: String) async throws(RPCError) {
     let member = try known(name)
+    // A restart by hand says that the cause has been put right.
+    if member.isQuarantined { return try await enable(name) }
     guard let supervisor = member.supervisor else {
       throw RPCError(control: .conflict, "plugin \(name) is out of service: \(member.outOfService ?? "")")
     }

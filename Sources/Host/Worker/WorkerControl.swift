@@ -21,7 +21,7 @@ package struct WorkerControl: ControlHandler {
     case "status": return WorkerReport(worker).status
     case "plugins/list": return WorkerReport(worker).plugins
     case "plugins/inspect": return try inspect(params)
-    case "plugins/restart": return try await plugin(params) { name in try worker.fleet.restart(name) }
+    case "plugins/restart": return try await plugin(params) { name in try await worker.fleet.restart(name) }
     case "plugins/enable": return try await plugin(params) { name in try await worker.fleet.enable(name) }
     case "plugins/disable": return try await plugin(params) { name in try await worker.fleet.disable(name) }
     case "jobs/submit": return try await submit(params)

@@ -23,7 +23,7 @@ struct ExecCommand: AsyncParsableCommand {
   @OptionGroup(title: "Result") var output: OutputOptions
 
   func run() async throws {
-    let (_, params) = try task.request()
+    let (_, params) = try task.request(writingTo: output.output)
     let options = try local.worker(global)
     let console = global.console
     let streams = stream ?? (console.isOutputTerminal && !global.json && output.output == nil)

@@ -25,7 +25,7 @@ struct SubmitCommand: AsyncParsableCommand {
   @OptionGroup(title: "Result") var output: OutputOptions
 
   func run() async throws {
-    let (_, params) = try task.request()
+    let (_, params) = try task.request(writingTo: output.output)
     let runner = JobRunner(
       connection: try global.worker(), console: global.console, isJSON: global.json, isQuiet: global.quiet,
       streams: stream, output: output.output)

@@ -24,6 +24,15 @@ struct ResultWriter {
     return path
   }
 
+  /// Refuses a place that could never be written to, before work is done for it.
+  static func checkPlace(_ path: String) throws {
+    guard !path.isEmpty else { throw CLIError.usage("-o needs a file's name") }
+    let parent = path.contains("/") ? FilePath.parent(path) : "."
+    guard access(parent, W_OK | X_OK) == 0 else {
+      throw CLIError.usage("-o \(path): cannot write in \(parent): \(String(cString: strerror(errno)))")
+    }
+  }
+
   private func content() throws -> [UInt8] {
     if asJSON { return Array(((job.json["result"] ?? .object([:])).prettyText + "\n").utf8) }
     guard let text = job.text else {

@@ -12,6 +12,16 @@ struct JobRequestBuilder {
 
   private static let members = ["kind", "model", "task", "priority", "deadlineSeconds", "idempotencyKey", "labels"]
 
+  /// Takes the format from the name of the file that the result goes to, for kinds that have formats.
+  mutating func adoptFormat(ofOutput path: String?) {
+    guard flags.format == nil, jobFile == nil, let path, let kind, let named = try? JobKind(named: kind),
+      named == .image || named == .video
+    else { return }
+    let parts = FilePath.name(path).split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count > 1, let ending = parts.last, (1...8).contains(ending.utf8.count) else { return }
+    flags.format = String(ending)
+  }
+
   /// The request, and its kind.
   func request() throws -> (kind: JobKind, params: JSONValue) {
     let named: JobKind? = if let kind { try JobKind(named: kind) } else { nil }

@@ -66,7 +66,15 @@ struct TaskOptions: ParsableArguments {
   var fps: Int?
 
   /// The request that these options stand for.
-  func request() throws -> (kind: JobKind, params: JSONValue) { try builder.request() }
+  ///
+  /// - Parameter output: where the result is to be written; its ending is the format of a picture or a film for which none
+  ///   was named.
+  func request(writingTo output: String?) throws -> (kind: JobKind, params: JSONValue) {
+    if let output { try ResultWriter.checkPlace(output) }
+    var builder = builder
+    builder.adoptFormat(ofOutput: output)
+    return try builder.request()
+  }
 
   var builder: JobRequestBuilder {
     JobRequestBuilder(
