@@ -28,11 +28,11 @@ final class ControlReactor: Sendable {
   func run() async -> Bool {
     defer { newLinks.finish() }
     return await withCheckedContinuation { continuation in
-      let started = ControlThread.start {
+      let status = DetachedThread.start(named: "control") {
         self.loop()
         continuation.resume(returning: true)
       }
-      if !started { continuation.resume(returning: false) }
+      if status != 0 { continuation.resume(returning: false) }
     }
   }
 

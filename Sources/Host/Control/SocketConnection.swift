@@ -152,7 +152,8 @@ private final class CallSocket: Sendable {
     let descriptor = try open()
     let path = path
     return try await withCheckedThrowingContinuation { continuation in
-      let started = ControlThread.start { continuation.resume(with: Result { try body(descriptor, path) }) }
+      let started =
+        DetachedThread.start(named: "control") { continuation.resume(with: Result { try body(descriptor, path) }) } == 0
       if !started {
         continuation.resume(throwing: ControlError.system(doing: "start a thread for", path: path, code: EAGAIN))
       }

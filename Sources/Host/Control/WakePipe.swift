@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 
@@ -10,7 +11,9 @@ final class WakePipe: Sendable {
 
   init() throws(ControlError) {
     var ends: [CInt] = [-1, -1]
-    guard pipe(&ends) == 0 else { throw .system(doing: "open", path: "a pipe", code: errno) }
+    // Close-on-exec from its first moment: another thread may start an engine right now.
+    let result = linux_pipe(&ends)
+    guard result >= 0 else { throw .system(doing: "open", path: "a pipe", code: -result) }
     for end in ends { Descriptor.prepare(end) }
     (readEnd, writeEnd) = (ends[0], ends[1])
   }

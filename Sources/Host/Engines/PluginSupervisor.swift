@@ -39,8 +39,6 @@ package final class PluginSupervisor: Sendable {
     var policy: RestartPolicy
     var isRetired = false
     var places: Set<Dispatcher.Place> = []
-    /// Raised by `restart`: processes of an older generation leave.
-    var generation = 0
     var outcome: Outcome?
     /// Slots whose process could not be killed.
     var lostSlots: Set<Int> = []
@@ -82,7 +80,6 @@ package final class PluginSupervisor: Sendable {
   package func restart() {
     record.note("restart", "asked for by the operator")
     let places = state.withLock { state in
-      state.generation += 1
       state.policy.forgive()
       return state.places
     }
@@ -96,14 +93,14 @@ package final class PluginSupervisor: Sendable {
     var isWanted = preload
     while true {
       let place = context.dispatcher.makePlace()
-      let generation: Int? = state.withLock { state in
+      let isWelcome: Bool = state.withLock { state in
         guard !state.isRetired, state.outcome == nil, !Task.isCancelled, !state.lostSlots.contains(slot) else {
-          return nil
+          return false
         }
         state.places.insert(place)
-        return state.generation
+        return true
       }
-      guard let generation else { return }
+      guard isWelcome else { return }
       defer {
         state.withLock { _ = $0.places.remove(place) }
         context.dispatcher.forget(place)
@@ -113,7 +110,7 @@ package final class PluginSupervisor: Sendable {
         first = await context.dispatcher.next(place, isWarm: false, serves: serves)
         if first == nil { continue }
       }
-      isWanted = await life(slot, place, first: first, generation: generation)
+      isWanted = await life(slot, place, first: first)
     }
   }
 
@@ -124,7 +121,7 @@ package final class PluginSupervisor: Sendable {
   }
 
   /// One process from spawn to sweep. Returns whether another one is wanted without a job for it.
-  private func life(_ slot: Int, _ place: Dispatcher.Place, first: WaitingJob?, generation: Int) async -> Bool {
+  private func life(_ slot: Int, _ place: Dispatcher.Place, first: WaitingJob?) async -> Bool {
     let name = plugin.name
     let record = record
     let served = Served()

@@ -249,7 +249,9 @@ package final class PluginFleet: Sendable {
     await onChange(self)
   }
 
-  private func known(_ name: String) throws(RPCError) -> Member {
+  /// The plugin of that name.
+  /// - Throws: `not_found`, with the nearest name.
+  package func known(_ name: String) throws(RPCError) -> Member {
     if let member = member(name) { return member }
     let names = state.withLock { $0.order }
     let hint = NearestName.find(name, among: names).map { "; did you mean \($0)?" } ?? "; see `stoker plugins list`"

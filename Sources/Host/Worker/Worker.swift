@@ -194,20 +194,13 @@ package final class Worker: Sendable {
           ready()
         }
         group.addTask { await self.waitForStop() }
-        group.addTask {
-          // Whoever returns first ends the rest; the quiet ones do not count.
-          await Nap().rest(nil)
-        }
-        try await self.firstEnd(&group)
+        // Whoever returns first ends the rest.
+        try await group.next()
         group.cancelAll()
       }
     }
     dispatcher.close()
     log.write(.info, "host", "stopped")
-  }
-
-  private func firstEnd(_ group: inout ThrowingTaskGroup<Void, any Error>) async throws {
-    try await group.next()
   }
 
   /// Returns when the worker may go: told to, and running jobs are done or have had their moment.

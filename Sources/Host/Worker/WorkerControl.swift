@@ -47,20 +47,13 @@ package struct WorkerControl: ControlHandler {
 
   private func inspect(_ params: JSONValue) throws -> JSONValue {
     let name = try FieldReader(params).requiredString("name")
-    return try WorkerReport(worker).inspect(try member(name))
-  }
-
-  private func member(_ name: String) throws(RPCError) -> PluginFleet.Member {
-    if let member = worker.fleet.member(name) { return member }
-    let names = worker.fleet.members.map(\.entry.name)
-    let hint = NearestName.find(name, among: names).map { "; did you mean \($0)?" } ?? "; see `stoker plugins list`"
-    throw RPCError(control: .notFound, "there is no plugin \(name)\(hint)")
+    return try WorkerReport(worker).inspect(try worker.fleet.known(name))
   }
 
   private func plugin(_ params: JSONValue, _ body: (String) async throws -> Void) async throws -> JSONValue {
     let name = try FieldReader(params).requiredString("name")
     try await body(name)
-    return ["plugin": WorkerReport(worker).plugin(try member(name))]
+    return ["plugin": WorkerReport(worker).plugin(try worker.fleet.known(name))]
   }
 
   // MARK: Jobs

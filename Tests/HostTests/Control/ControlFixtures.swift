@@ -189,6 +189,6 @@ final class RawClient: Sendable {
 /// Runs something that may block.
 func blocking<T: Sendable>(_ body: @escaping @Sendable () -> T) async -> T {
   await withCheckedContinuation { continuation in
-    #expect(ControlThread.start { continuation.resume(returning: body()) })
+    #expect(DetachedThread.start(named: "blocking") { continuation.resume(returning: body()) } == 0)
   }
 }
