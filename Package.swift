@@ -12,6 +12,7 @@ let package = Package(
     .executable(name: "stoker", targets: ["stoker"]),
     .executable(name: "launch", targets: ["launch"]),
     .executable(name: "synthetic-engine", targets: ["synthetic-engine"]),
+    .executable(name: "ffmpeg-engine", targets: ["ffmpeg-engine"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -53,6 +54,12 @@ let package = Package(
       name: "synthetic-engine", dependencies: ["PluginProtocol", "CImageCodecs", crypto],
       path: "Plugins/synthetic/Sources/SyntheticEngine"),
 
+    .target(name: "CMediaChild", path: "Plugins/ffmpeg/Sources/CMediaChild"),
+    .target(name: "FFmpegTasks", dependencies: ["PluginProtocol"], path: "Plugins/ffmpeg/Sources/FFmpegTasks"),
+    .executableTarget(
+      name: "ffmpeg-engine", dependencies: ["PluginProtocol", "CMediaChild", "FFmpegTasks"],
+      path: "Plugins/ffmpeg/Sources/FFmpegEngine"),
+
     // Benchmarks.
     .executableTarget(name: "noop-engine", path: "Benchmarks/NoopEngine", cSettings: [.unsafeFlags(["-O2"])]),
     .executableTarget(name: "pipe-echo", path: "Benchmarks/PipeEcho", cSettings: [.unsafeFlags(["-O2"])]),
@@ -70,6 +77,8 @@ let package = Package(
     .executableTarget(name: "HostStandIn", dependencies: ["Host"], path: "Tests/HostTests/Process/HostStandIn"),
     .testTarget(name: "PluginProtocolTests", dependencies: ["PluginProtocol", "WireTestSupport", "kit-probe"]),
     .testTarget(name: "SyntheticTests", dependencies: ["PluginProtocol", "WireTestSupport", "synthetic-engine"]),
+    .testTarget(
+      name: "FFmpegTests", dependencies: ["PluginProtocol", "FFmpegTasks"], path: "Plugins/ffmpeg/Tests/FFmpegTests"),
     .testTarget(
       name: "StokerTests", dependencies: ["Host", "PluginProtocol", "stoker", crypto, argumentParser]),
     .testTarget(

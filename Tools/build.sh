@@ -37,8 +37,11 @@ place() {
   mv "$2.new" "$2"
 }
 
-host_inputs=(Package.swift Tools/build.sh Sources Plugins/synthetic)
-host_outputs=("$dist/bin/stoker" "$dist/libexec/stoker/launch" "$dist/plugins/synthetic/synthetic-engine")
+host_inputs=(Package.swift Tools/build.sh Sources Plugins/synthetic Plugins/ffmpeg)
+host_outputs=(
+  "$dist/bin/stoker" "$dist/libexec/stoker/launch" "$dist/plugins/synthetic/synthetic-engine"
+  "$dist/plugins/ffmpeg/ffmpeg-engine"
+)
 have_all() {
   local file
   for file in "$@"; do [[ -x $file ]] || return 1; done
@@ -46,13 +49,16 @@ have_all() {
 if ! { have_all "${host_outputs[@]}" && is_current host "${host_inputs[@]}"; }; then
   begin host
   started=$SECONDS
-  say "the host and the synthetic plugin (five to ten minutes the first time on two cores)"
-  for product in stoker launch synthetic-engine; do swift build "${flags[@]}" --product "$product"; done
+  say "the host and the plugins without a library of their own (five to ten minutes the first time on two cores)"
+  for product in stoker launch synthetic-engine ffmpeg-engine; do swift build "${flags[@]}" --product "$product"; done
   built=$(swift build "${flags[@]}" --show-bin-path)
   place "$built/stoker" "$dist/bin/stoker"
   place "$built/launch" "$dist/libexec/stoker/launch"
   place "$built/synthetic-engine" "$dist/plugins/synthetic/synthetic-engine"
-  cp Plugins/synthetic/plugin.yaml Plugins/synthetic/README.md "$dist/plugins/synthetic/"
+  place "$built/ffmpeg-engine" "$dist/plugins/ffmpeg/ffmpeg-engine"
+  for plugin in synthetic ffmpeg; do
+    cp Plugins/$plugin/plugin.yaml Plugins/$plugin/README.md "$dist/plugins/$plugin/"
+  done
   finish host
   say "$dist/bin/stoker has $(du -h --apparent-size "$dist/bin/stoker" | cut -f1), built in $((SECONDS - started)) s"
 fi

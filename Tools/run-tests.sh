@@ -106,6 +106,7 @@ step build Tools/build.sh
 step model fetch_model
 
 runner swift swift_tests swift
+runner ffmpeg-engine python3 Plugins/ffmpeg/Tests/engine_test.py dist/plugins/ffmpeg
 runner llama-text swift_tests llama --package-path Plugins/llama
 runner llama-engine python3 Plugins/llama/Tests/engine_test.py dist/plugins/llama "$STOKER_TEST_MODEL"
 for script in Tests/*/run.py; do

@@ -37,6 +37,16 @@ struct CLIError: Error, Equatable, Sendable {
   /// Left because of a signal.
   static let interrupted = CLIError(.interrupted, class: "interrupted", "")
 
+  /// Runs something that names a plugin or a model. A name that the worker does not know is wrong usage, as it is where
+  /// this program finds that out by itself.
+  static func naming<Value>(_ body: () async throws -> Value) async throws -> Value {
+    do {
+      return try await body()
+    } catch let error as RPCError where error.controlFailure == .notFound {
+      throw CLIError(.usage, class: ControlFailure.notFound.rawValue, error.message)
+    }
+  }
+
   /// `{"error": {class, message}}`.
   var json: JSONValue { ["error": ["class": .string(errorClass), "message": .string(message)]] }
 
@@ -53,13 +63,21 @@ struct CLIError: Error, Equatable, Sendable {
     case let error as ControlError: CLIError(control: error)
     case is CancellationError: .interrupted
     case let error as ModelError:
-      CLIError(error.kind == .unknownModel ? .usage : .failed, class: error.kind.rawValue, error.message)
+      CLIError(status(of: error), class: error.kind.rawValue, error.message)
     case let error as HomeError: CLIError(.usage, class: "home", error.description)
     case is SourceDiagnostics, is SourceDiagnostic, is YAMLError: CLIError(.usage, class: "configuration", "\(error)")
     case let error as ConfigurationEditor.EditError: CLIError(.usage, class: "configuration", error.description)
     case let error as SafeFile.ReadError: CLIError(.usage, class: "file", error.description)
     case let error as UnknownJobKind: CLIError(.usage, class: "unknown_kind", error.description)
     default: nil
+    }
+  }
+
+  private static func status(of error: ModelError) -> ProgramStatus {
+    switch error.kind {
+    case .unknownModel: .usage
+    case .noDefault: .unserved
+    default: .failed
     }
   }
 

@@ -3,6 +3,9 @@
 import json
 import re
 
+# Sections whose keys are free, and what stands for such a key in the document.
+FREE = {"plugins": "NAME", "residency": "MODEL"}
+
 ROW = re.compile(r"^\| (?P<first>[^|]+) \| (?P<second>[^|]+) \|")
 
 
@@ -24,8 +27,8 @@ def leaves(schema, path=""):
     for name, value in schema.get("properties", {}).items():
         key = f"{path}{name}"
         inner = [one for pattern, one in value.get("patternProperties", {}).items() if isinstance(one, dict)]
-        if key == "plugins":
-            found |= leaves(inner[0], "plugins.NAME.")
+        if key in FREE:
+            found |= leaves(inner[0], f"{key}.{FREE[key]}.")
         elif "properties" in value:
             found |= leaves(value, key + ".")
         else:

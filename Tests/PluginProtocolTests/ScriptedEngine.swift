@@ -54,6 +54,14 @@ final class ScriptedEngine: Engine {
     case "big":
       let bytes = try fields.requiredInt("bytes")
       return JobRunResult(output: ["text": .string(String(repeating: "\(job.id.last ?? "x")", count: bytes))])
+    case "inputs":
+      let one = try job.requiredInput("inputUrl")
+      let many = try job.inputs("imageUrls")
+      return JobRunResult(
+        output: [
+          "path": .string(one.path), "hash": JSONValue(one.description?.urlSHA256),
+          "paths": JSONValue(many.map(\.path)), "types": JSONValue(many.compactMap { $0.description?.contentType }),
+        ])
     case "keep":
       keptJobs.withLock { $0.append(job) }
       job.progress(step: 1)
@@ -68,6 +76,15 @@ final class ScriptedEngine: Engine {
     case let other:
       throw EngineError(.badInput, "no such thing as \(other)")
     }
+  }
+}
+
+extension WireClient {
+  /// Shakes hands as a host that lacks a feature.
+  func greet(without feature: Feature) async throws {
+    guard case .object(var hello) = WireClient.hello() else { return }
+    hello["features"] = JSONValue(Feature.allCases.filter { $0 != feature }.map(\.rawValue))
+    _ = try await call(Method.initialize, .object(hello))
   }
 }
 

@@ -83,6 +83,8 @@ def add(suite, docs):
     suite.check("kind tables and schemas agree", lambda: check_kind_fields(text, schemas))
     suite.check("the manifest's table and schema agree", lambda: check_manifest_table(text, docs))
     suite.check("a task of a wrong shape is refused", lambda: check_tasks(schemas))
+    suite.check("a task and an output are there or in a file", lambda: check_content_files(schemas))
+    suite.check("inputs have a shape", lambda: check_inputs(schemas))
     suite.check("an artifact that is no plain name is refused", lambda: check_artifact_names(schemas))
     suite.check("schemas are valid JSON Schema 2020-12", lambda: check_metaschema(schemas))
     suite.check("shared definitions are the same everywhere", lambda: check_shared(schemas))
@@ -110,7 +112,7 @@ def check_example(example, others, schemas):
     assert example.direction == direction, f"goes {direction}"
     if name is not None:
         schemas.require(message[part], name)
-    if example.method == "job/run" and example.form == "response":
+    if example.method == "job/run" and example.form == "response" and "output" in message["result"]:
         kind = requests[0].message["params"]["kind"]
         schemas.require_schema(message["result"]["output"], schemas[name]["$defs"][kind], f"output of kind {kind}")
 
@@ -168,8 +170,8 @@ def check_tables(method, by_heading, schemas):
 
 
 def check_kinds(schemas):
-    for name in ("job-run.params", "job-run.result"):
-        assert set(schemas[name]["$defs"]) == set(KINDS), f"{name}: {list(schemas[name]['$defs'])}"
+    for name, others in (("job-run.params", {"input"}), ("job-run.result", set())):
+        assert set(schemas[name]["$defs"]) == set(KINDS) | others, f"{name}: {list(schemas[name]['$defs'])}"
 
 
 def check_kind_fields(text, schemas):
@@ -220,6 +222,33 @@ def check_tasks(schemas):
         assert schemas.rejects({**run, "kind": kind, "task": task}, "job-run.params"), f"takes {kind} {task}"
     assert schemas.rejects({**run, "workDirectory": "relative"}, "job-run.params"), "takes a relative directory"
     assert schemas.rejects({**run, "attempt": 0}, "job-run.params"), "takes attempt 0"
+
+
+def check_content_files(schemas):
+    run = {"jobId": "a", "attempt": 1, "kind": "llm", "workDirectory": "/w"}
+    task = {"messages": [{"role": "user", "content": "x"}]}
+    for good in ({"task": task}, {"taskFile": "task.json"}, {"task": None, "taskFile": "task.json"}, {"task": task, "taskFile": None}):
+        schemas.require({**run, **good}, "job-run.params")
+    for bad in ({}, {"task": None}, {"taskFile": None}, {"taskFile": "../task.json"}, {"taskFile": ""}, {"task": {}, "taskFile": "a"}):
+        assert schemas.rejects({**run, **bad}, "job-run.params"), f"takes {bad}"
+    file = {"name": "output.json", "bytes": 1}
+    for good in ({"output": {}}, {"outputFile": file}, {"output": None, "outputFile": file}):
+        schemas.require(good, "job-run.result")
+    for bad in ({}, {"output": None}, {"outputFile": {"name": "a"}}, {"outputFile": {"name": "a/b", "bytes": 1}}):
+        assert schemas.rejects(bad, "job-run.result"), f"takes {bad}"
+    assert schemas.rejects({"outputFile": {"name": "a", "bytes": (64 << 20) + 1}}, "job-run.result"), "takes more than 64 MiB"
+
+
+def check_inputs(schemas):
+    entry = {"name": "input-inputUrl.wav", "contentType": "audio/wav", "bytes": 0, "urlSha256": "0" * 64}
+    run = {"jobId": "a", "attempt": 1, "kind": "audio_stt", "workDirectory": "/w", "task": {"inputUrl": "file:///w/x"}}
+    for good in ({}, None, {"inputUrl": entry}, {"imageUrls": [entry, entry]}, {"imageUrls": []}):
+        schemas.require({**run, "inputs": good}, "job-run.params")
+    for member in entry:
+        damaged = {key: value for key, value in entry.items() if key != member}
+        assert schemas.rejects({**run, "inputs": {"inputUrl": damaged}}, "job-run.params"), f"does not miss {member}"
+    for name in ("", "..", "a/b"):
+        assert schemas.rejects({**run, "inputs": {"inputUrl": {**entry, "name": name}}}, "job-run.params"), f"takes {name!r}"
 
 
 def check_artifact_names(schemas):

@@ -72,18 +72,39 @@ struct SyntheticMediaTests {
     }
   }
 
-  @Test func otherImageFormatsAreWEBP() async throws {
+  @Test("a format that cannot be made is refused", arguments: ["image", "audio_tts", "video"])
+  func otherFormats(_ kind: String) async throws {
     try await SyntheticBench.use { bench in
-      let webp = try await bench.run("image", ["prompt": "x", "ext": "webp"])
       for ext in ["jpg", "PNG", "../x", ""] {
-        let other = try await bench.run("image", ["prompt": "x", "ext": .string(ext), "steps": 0])
-        #expect(other.result.output["ext"] == "webp" && other.result.artifacts.first?.name == "image.webp")
+        let error = try await bench.failure(kind, ["prompt": "x", "text": "x", "ext": .string(ext)])
+        #expect(error.failureClass == .badInput && error.message.hasPrefix("task.ext must be "), "\(error)")
       }
+      let webp = try await bench.run("image", ["prompt": "x", "ext": "webp", "steps": 0])
       #expect(Array(webp.bytes.prefix(4)) == Array("RIFF".utf8) && Array(webp.bytes[8..<12]) == Array("WEBP".utf8))
     }
   }
 
-  @Test("an animated WEBP, whatever was asked for", .enabled(if: hasPython, "python3 is not installed"))
+  @Test("where the host has put its copy of an input does not show in the picture")
+  func inputPlaces() async throws {
+    try await SyntheticBench.use { bench in
+      var pictures: [[UInt8]] = []
+      for (place, url) in [("/work/a", "0"), ("/work/b", "0"), ("/work/b", "1")] {
+        let work = bench.directory.path + "/\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: work, withIntermediateDirectories: false)
+        let entry = JobInput(
+          name: "i", contentType: "image/png", bytes: 1, urlSHA256: String(repeating: url, count: 64))
+        let parameters = JobRunParameters(
+          jobID: work, kind: "image", model: ModelReference(id: "synthetic"),
+          task: ["prompt": "x", "initImageUrl": .string("file://" + place)], inputs: ["initImageUrl": [entry]],
+          workDirectory: work)
+        _ = try await bench.host.call(Method.jobRun, parameters.json)
+        pictures.append([UInt8](try Data(contentsOf: URL(filePath: work + "/image.webp"))))
+      }
+      #expect(pictures[0] == pictures[1] && pictures[1] != pictures[2])
+    }
+  }
+
+  @Test("an animated WEBP", .enabled(if: hasPython, "python3 is not installed"))
   func video() async throws {
     // The container by the book: a VP8X chunk with the animation flag, ANIM, and the ANMF chunks with their times.
     let script = """

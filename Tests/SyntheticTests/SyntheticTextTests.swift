@@ -10,7 +10,7 @@ struct SyntheticTextTests {
     let engine = try ExecutableEngine(Tool.built("synthetic-engine"))
     let result = try await engine.client.greet()
     #expect(result.engine.name == "synthetic" && result.concurrency == 8)
-    #expect(result.features == ["chunks", "progress"])
+    #expect(result.features == ["chunks", "progress", "content-files"])
     engine.client.closeOutput()
     #expect(await engine.process.ended() == .status(0))
   }
@@ -93,6 +93,20 @@ struct SyntheticTextTests {
         ])
       let dutch = try await bench.run("audio_stt", ["inputUrl": "x", "language": "nl"]).result.output
       #expect(dutch["language"] == "nl" && dutch["text"] != output.output["text"])
+    }
+  }
+
+  @Test("a transcript names the URL that was submitted, not the place of the host's copy")
+  func originalURL() async throws {
+    try await SyntheticBench.use { bench in
+      let hash = try await Tool.run(["sh", "-c", "printf https://example/audio.wav | sha256sum"]).stdout.prefix(64)
+      let entry = JobInput(name: "input-inputUrl.wav", contentType: "audio/wav", bytes: 4, urlSHA256: String(hash))
+      let parameters = JobRunParameters(
+        jobID: "j", kind: "audio_stt", model: ModelReference(id: "synthetic"),
+        task: ["inputUrl": "file:///work/j.1/input-inputUrl.wav"], inputs: ["inputUrl": [entry]],
+        workDirectory: "/work/j.1")
+      let output = try await bench.host.call(Method.jobRun, parameters.json)["output"]
+      #expect(output?["text"] == "[synthetic] transcript of ff8354979c9c640a")
     }
   }
 

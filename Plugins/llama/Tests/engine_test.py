@@ -412,9 +412,8 @@ def bad_files_are_named(engine, model, scratch):
 
 
 @test
-def models_beyond_the_limit_are_refused_and_unload_gives_memory_back(engine, model, scratch):
+def a_second_model_lives_beside_the_first_and_unload_gives_memory_back(engine, model, scratch):
     engine.load(model, "second")
-    refused("resource", lambda: engine.load(model, "third"), "maxResident", "model, second")
     assert text(engine.run(task("Say hi.", maxTokens=5), "second"))
     before = engine.rss()
     engine.call("model/unload", {"model": {"id": "second"}})
@@ -443,7 +442,7 @@ def main():
     wanted = sys.argv[3:]
     passed = failed = 0
     scratch = tempfile.mkdtemp(prefix="llama-engine-test.")
-    engine = Engine(directory, {"contextSize": 8192, "maxResident": 2})
+    engine = Engine(directory, {"contextSize": 8192})
     engine.loaded = engine.load(model)
     try:
         for function in TESTS:

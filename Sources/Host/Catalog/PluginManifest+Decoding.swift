@@ -65,6 +65,7 @@ extension PluginManifest {
     manifest.features = decodeFeatures(fields) ?? manifest.features
     manifest.concurrency = fields.int("concurrency", in: 1...256) ?? manifest.concurrency
     manifest.processes = fields.int("processes", in: 1...64) ?? manifest.processes
+    manifest.residentModels = fields.int("residentModels", in: 1...1024) ?? manifest.residentModels
     manifest.device = fields.mapping("device", decodeDevice) ?? manifest.device
     manifest.cpuThreads = fields.autoOrInt("cpuThreads", in: 1...1024)
     manifest.timeouts = fields.mapping("timeouts", decodeTimeouts) ?? manifest.timeouts
@@ -173,7 +174,7 @@ extension PluginManifest {
 
   private static func decodeDevice(_ fields: YAMLFields) -> PluginDevicePreference {
     var device = PluginDevicePreference()
-    if let prefer = fields.choices("prefer", ComputeDevice.self), !prefer.isEmpty { device.prefer = prefer }
+    if let prefer = fields.choices("prefer", DeviceKind.self), !prefer.isEmpty { device.prefer = prefer }
     if fields.node("prefer")?.sequence?.isEmpty == true {
       fields.error("prefer", "name at least one device, such as cpu")
     }

@@ -9,6 +9,7 @@ extension PluginManifest {
       "command": JSONValue(command),
       "protocol": .array(protocolVersions.map { JSONValue($0) }), "serves": .array(serves.map(\.json)),
       "features": JSONValue(features), "concurrency": JSONValue(concurrency), "processes": JSONValue(processes),
+      "residentModels": JSONValue(residentModels),
       "device": device.json, "cpuThreads": cpuThreads.map { JSONValue($0) } ?? "auto", "timeouts": timeouts.json,
       "environment": ["allow": JSONValue(environmentAllow)], "sandbox": sandbox?.json ?? .null,
       "config": .object(

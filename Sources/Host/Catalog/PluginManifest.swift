@@ -25,6 +25,8 @@ package struct PluginManifest: Sendable, Equatable {
   package var concurrency = 1
   /// Upper bound of processes at a time. Default: 1.
   package var processes = 1
+  /// Models that one process can keep loaded at a time. Default: 1.
+  package var residentModels = 1
   package var device = PluginDevicePreference()
   /// Threads for computing; nil (`auto`, the default) leaves it to the host.
   package var cpuThreads: Int?
@@ -54,7 +56,7 @@ package struct PluginService: Sendable, Equatable {
 }
 
 /// Kinds of computing device, in no order.
-package enum ComputeDevice: String, CaseIterable, Sendable {
+package enum DeviceKind: String, CaseIterable, Sendable {
   case cuda
   case rocm
   case vulkan
@@ -71,7 +73,7 @@ package struct PluginDevicePreference: Sendable, Equatable {
     case bytes(Int64)
   }
   /// Best first. Default: [cpu].
-  package var prefer: [ComputeDevice] = [.cpu]
+  package var prefer: [DeviceKind] = [.cpu]
   /// `device.memory.perModel`. Default: estimate.
   package var memoryPerModel = ModelMemory.estimate
 }

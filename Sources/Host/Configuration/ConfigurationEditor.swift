@@ -17,16 +17,17 @@ package enum ConfigurationEditor {
   /// The text with `value` at the dotted `key`.
   ///
   /// - Parameters:
+  ///   - key: names separated by dots; a name of other characters than letters, digits, `-` and `_` in double quotes.
   ///   - value: as one would write it in the file: `5`, `10s`, `true`, `[a, b]`. Text that is not valid YAML by itself
   ///     is taken as it is.
   ///   - file: how the file is named in errors.
   package static func set(
     _ key: String, to value: String, in text: String, file: String
   ) throws(EditError) -> String {
-    let path = key.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-    guard (1...16).contains(path.count), path.allSatisfy(isPlainKey) else {
+    guard let path = ConfigurationKey.names(key) else {
       throw EditError(
-        message: "\(key.quotedForMessage) is not a key; write names separated by dots, such as jobs.maxQueued")
+        message: "\(key.quotedForMessage) is not a key; write names separated by dots, such as jobs.maxQueued, and in "
+          + "double quotes what is no plain name, such as residency.\"*.gguf\".pin")
     }
     let root = try parse(text, file)
     let wanted = try interpret(value)
@@ -70,14 +71,6 @@ package enum ConfigurationEditor {
     } catch {
       throw EditError(message: "not set, because the file is wrong already:\n\(error)")
     }
-  }
-
-  private static func isPlainKey(_ key: String) -> Bool {
-    !key.isEmpty && !key.hasPrefix("-")
-      && key.utf8.allSatisfy {
-        (0x30...0x39).contains($0) || (0x61...0x7A).contains($0 | 0x20) || $0 == UInt8(ascii: "-")
-          || $0 == UInt8(ascii: "_")
-      }
   }
 
   private static func interpret(_ value: String) throws(EditError) -> JSONValue {

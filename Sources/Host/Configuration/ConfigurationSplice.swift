@@ -1,3 +1,5 @@
+import PluginProtocol
+
 extension ConfigurationEditor {
   /// The text with `value`, which is YAML on one line, at `path`. What comes out may be wrong for texts laid out in
   /// unusual ways; the caller reads it back and compares.
@@ -55,9 +57,12 @@ extension ConfigurationEditor {
 
   /// `a: {b: 1}` for a path of two.
   private static func flow(_ path: ArraySlice<String>, _ value: String) -> String {
-    path.dropLast().map { "\($0): {" }.joined() + "\(path.last ?? ""): \(value)"
+    path.dropLast().map { "\(written($0)): {" }.joined() + "\(written(path.last ?? "")): \(value)"
       + String(repeating: "}", count: path.count - 1)
   }
+
+  /// A name as a key of the file, in quotes where it needs them.
+  private static func written(_ name: String) -> String { JSONValue.string(name).yamlFlowText }
 
   /// The path as nested lines, beginning on a line of its own.
   private static func block(
@@ -66,7 +71,7 @@ extension ConfigurationEditor {
     var out = offset > 0 && bytes[offset - 1] != UInt8(ascii: "\n") ? "\n" : ""
     for (depth, key) in path.enumerated() {
       let blanks = String(repeating: " ", count: indent + depth * 2)
-      out += depth + 1 == path.count ? "\(blanks)\(key): \(value)\n" : "\(blanks)\(key):\n"
+      out += depth + 1 == path.count ? "\(blanks)\(written(key)): \(value)\n" : "\(blanks)\(written(key)):\n"
     }
     return out
   }

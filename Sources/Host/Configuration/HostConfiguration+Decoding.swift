@@ -62,6 +62,11 @@ extension HostConfiguration {
       } ?? configuration.scheduling
     configuration.resources = fields.section("resources", decodeResources) ?? configuration.resources
     configuration.restart = fields.section("restart", decodeRestart) ?? configuration.restart
+    configuration.devices = decodeDevices(fields)
+    configuration.memory = fields.section("memory", decodeMemory) ?? configuration.memory
+    configuration.fairness = fields.section("fairness", decodeFairness) ?? configuration.fairness
+    configuration.residency = decodeResidency(fields)
+    configuration.inputs = fields.section("inputs", decodeInputs) ?? configuration.inputs
     return configuration
   }
 
@@ -87,6 +92,7 @@ extension HostConfiguration {
     plugin.preload = fields.bool("preload") ?? plugin.preload
     plugin.environmentGrant =
       (fields.section("environment") { $0.environmentNames("grant") } ?? nil) ?? plugin.environmentGrant
+    plugin.devices = decodePluginDevices(fields) ?? plugin.devices
     if let settings = fields.node("config"), !settings.isNull {
       if settings.mapping == nil {
         fields.collector.mismatch(fields.place("config"), expected: "a mapping", settings)

@@ -12,7 +12,11 @@ extension HostConfiguration {
         "cpuThreads": auto(resources.cpuThreads),
         "memory": resources.memory.map { .string(ByteSize.text($0)) } ?? "auto",
       ],
-      "restart": restart.json,
+      "restart": restart.json, "devices": devices.map { .array($0.map(\.configuredJSON)) } ?? "auto",
+      "memory": memory.json, "fairness": ["maxWait": .string(DurationText.text(fairness.maxWait))],
+      "residency": .object(
+        Dictionary(residency.map { ($0.key.text, $0.value.json) }, uniquingKeysWith: { first, _ in first })),
+      "inputs": inputs.json,
     ])
   }
 
@@ -23,7 +27,7 @@ extension PluginConfiguration {
   var json: JSONValue {
     .compact([
       "enabled": .bool(enabled), "preload": .bool(preload), "environment": ["grant": JSONValue(environmentGrant)],
-      "config": settings?.json ?? .null,
+      "devices": devices.json, "config": settings?.json ?? .null,
     ])
   }
 }
@@ -61,5 +65,57 @@ extension RestartConfiguration {
       "resetAfter": .string(DurationText.text(resetAfter)), "quarantineFailures": JSONValue(quarantineFailures),
       "quarantineWindow": .string(DurationText.text(quarantineWindow)),
     ]
+  }
+}
+
+extension MachineDevice {
+  /// As an element of `devices`.
+  fileprivate var configuredJSON: JSONValue {
+    [
+      "kind": .string(kind.rawValue), "index": JSONValue(index), "name": .string(name),
+      "memory": .string(ByteSize.text(Int64(clamping: memoryBytes))),
+    ]
+  }
+}
+
+extension PluginDevices {
+  var json: JSONValue {
+    switch self {
+    case .auto: "auto"
+    case .all: "all"
+    case .none: "none"
+    case .only(let ids): JSONValue(ids.map(\.description))
+    }
+  }
+}
+
+extension MemoryConfiguration {
+  var json: JSONValue {
+    [
+      "limit": .string(limit.text), "reserve": .string(ByteSize.text(reserve)),
+      "vramThreshold": .string(vramThreshold.map(ByteSize.text) ?? "none"),
+      "waitForRoom": .string(DurationText.text(waitForRoom)),
+    ]
+  }
+}
+
+extension ResidencyConfiguration {
+  var json: JSONValue {
+    let lasting =
+      switch keepAlive {
+      case .after(let duration)?: DurationText.text(duration)
+      case .forever?: "forever"
+      case nil: "engine"
+      }
+    return [
+      "pin": .bool(pin), "preload": .bool(preload), "keepAlive": .string(lasting),
+      "maxResident": maxResident.map { JSONValue($0) } ?? "auto",
+    ]
+  }
+}
+
+extension InputsConfiguration {
+  var json: JSONValue {
+    ["maxBytes": .string(ByteSize.text(maxBytes)), "allowPrivateAddresses": .bool(allowPrivateAddresses)]
   }
 }

@@ -14,6 +14,14 @@ package struct HostConfiguration: Sendable, Equatable {
   package var scheduling = SchedulingConfiguration()
   package var resources = ResourcesConfiguration()
   package var restart = RestartConfiguration()
+  /// `devices`: what the machine has for computing, in place of what the host would find; their free memory is then
+  /// never measured. Default: nil (`auto`), the host looks for itself.
+  package var devices: [MachineDevice]?
+  package var memory = MemoryConfiguration()
+  package var fairness = FairnessConfiguration()
+  /// `residency`: by model id, or glob of ids.
+  package var residency: [ModelPattern: ResidencyConfiguration] = [:]
+  package var inputs = InputsConfiguration()
 
   package init() {}
 
@@ -30,6 +38,8 @@ package struct PluginConfiguration: Sendable, Equatable {
   /// `environment.grant`: environment variables of the host that the engine gets if its manifest asks for them.
   /// Default: none.
   package var environmentGrant: [String] = []
+  /// Which devices its processes get. Default: auto.
+  package var devices = PluginDevices.auto
   /// `config`: the plugin's own settings, to be checked by ``PluginSettings/resolve(manifest:values:file:)`` once the
   /// manifest is known. Default: nil.
   package var settings: YAMLNode?

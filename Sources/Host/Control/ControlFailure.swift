@@ -15,7 +15,7 @@ package enum ControlFailure: String, CaseIterable, Sendable {
   case conflict
   /// The worker takes no new work.
   case draining
-  /// Too many clients at once.
+  /// Too many clients, or uploads, at once.
   case busy
   /// The worker's own fault.
   case `internal`

@@ -1,5 +1,6 @@
 import Glibc
 import PluginProtocol
+import Synchronization
 
 /// Answers the requests that arrive on the control socket. One handler serves all connections at once.
 package protocol ControlHandler: Sendable {
@@ -10,13 +11,37 @@ package protocol ControlHandler: Sendable {
   ///
   /// - Throws: `RPCError`, which reaches the client as it is; any other error reaches it as an internal error.
   func handle(_ method: String, _ params: JSONValue, _ events: ControlEvents) async throws -> JSONValue
+
+  /// A connection is gone, and no request of it is being handled any more. Called once for each connection.
+  func ended(_ connection: ControlConnectionID) async
+}
+
+extension ControlHandler {
+  /// Nothing is kept for a connection.
+  package func ended(_ connection: ControlConnectionID) async {}
+}
+
+/// Names one client's connection for as long as the worker lives: what belongs to a connection goes with it.
+package struct ControlConnectionID: Hashable, Sendable {
+  private static let last = Atomic<UInt64>(0)
+  private let number: UInt64
+
+  /// A name that no other connection has.
+  package init() { number = ControlConnectionID.last.add(1, ordering: .relaxed).newValue }
 }
 
 /// The way back to a client for what happens before the answer.
 package struct ControlEvents: Sendable {
+  /// The connection that the request came on.
+  package let connection: ControlConnectionID
   private let deliver: @Sendable (JSONValue) async -> Void
 
-  package init(_ deliver: @escaping @Sendable (JSONValue) async -> Void) { self.deliver = deliver }
+  package init(
+    connection: ControlConnectionID = ControlConnectionID(), _ deliver: @escaping @Sendable (JSONValue) async -> Void
+  ) {
+    self.connection = connection
+    self.deliver = deliver
+  }
 
   /// Sends one event; events of one request arrive in the order of the calls when these are made one after another.
   ///
@@ -36,9 +61,22 @@ package protocol WorkerConnection: Sendable {
   func call(
     _ method: String, _ params: JSONValue, onEvent: (@Sendable (JSONValue) async -> Void)?
   ) async throws -> JSONValue
+
+  /// Runs `body` with a connection that lasts as long as it does: what the worker keeps for a connection, an upload for
+  /// instance, is there in all its calls, which go out one after another.
+  ///
+  /// A call that fails otherwise than by `RPCError`, or is cancelled, ends that connection: later ones then fail.
+  func session<Value: Sendable>(
+    _ body: @Sendable (any WorkerConnection) async throws -> Value
+  ) async throws -> Value
 }
 
 extension WorkerConnection {
+  /// A connection that keeps nothing between calls is its own session.
+  package func session<Value: Sendable>(
+    _ body: @Sendable (any WorkerConnection) async throws -> Value
+  ) async throws -> Value { try await body(self) }
+
   /// Sends one request that has no events of interest.
   package func call(_ method: String, _ params: JSONValue = .object([:])) async throws -> JSONValue {
     try await call(method, params, onEvent: nil)

@@ -46,18 +46,22 @@ package struct ControlServer: Sendable {
   }
 
   private func serve(_ link: ControlLink) async {
+    let connection = ControlConnectionID()
     await withDiscardingTaskGroup { group in
       for await request in link.requests {
-        group.addTask { await answer(request, on: link) }
+        group.addTask { await answer(request, on: link, connection) }
       }
       // The client is gone or the server stops: nobody waits for what is still being done.
       group.cancelAll()
     }
+    await handler.ended(connection)
     link.markServed()
   }
 
-  private func answer(_ request: ControlRequest, on link: ControlLink) async {
-    let events = ControlEvents { event in
+  private func answer(
+    _ request: ControlRequest, on link: ControlLink, _ connection: ControlConnectionID
+  ) async {
+    let events = ControlEvents(connection: connection) { event in
       let params: JSONValue = ["requestId": request.id.json, "event": event]
       await link.send(
         ControlServer.frame(.notification(method: ControlProtocol.eventMethod, params: params)), droppable: true)

@@ -13,39 +13,82 @@ package struct SocketConnection: WorkerConnection {
   package func call(
     _ method: String, _ params: JSONValue, onEvent: (@Sendable (JSONValue) async -> Void)?
   ) async throws -> JSONValue {
-    let frame = Envelope.request(id: .number(1), method: method, params: params).frame
-    guard frame.count - 1 <= ControlProtocol.maximumLineBytes else {
-      throw ControlError.requestTooLarge(bytes: frame.count, limit: ControlProtocol.maximumLineBytes)
-    }
+    let frame = try SocketSession.frame(1, method, params)
     try Task.checkCancellation()
-    let socket = CallSocket(try ControlSocketPath.connect(path), path: path)
-    defer { socket.close() }
-    return try await withTaskCancellationHandler {
+    let session = SocketSession(CallSocket(try ControlSocketPath.connect(path), path: path), path: path)
+    defer { session.close() }
+    return try await session.exchange(frame, onEvent: onEvent)
+  }
+
+  package func session<Value: Sendable>(
+    _ body: @Sendable (any WorkerConnection) async throws -> Value
+  ) async throws -> Value {
+    try Task.checkCancellation()
+    let session = SocketSession(CallSocket(try ControlSocketPath.connect(path), path: path), path: path)
+    defer { session.close() }
+    return try await body(session)
+  }
+}
+
+/// One connection to a worker and the calls on it, one after another.
+private final class SocketSession: WorkerConnection {
+  private let socket: CallSocket
+  private let path: String
+  private let lastID = Atomic<Int>(0)
+  /// Between calls no line is begun: the worker speaks only when asked.
+  private let framer = Mutex(LineFramer(limit: ControlProtocol.maximumLineBytes))
+
+  init(_ socket: CallSocket, path: String) {
+    self.socket = socket
+    self.path = path
+  }
+
+  func close() { socket.close() }
+
+  static func frame(_ id: Int, _ method: String, _ params: JSONValue) throws(ControlError) -> [UInt8] {
+    let frame = Envelope.request(id: .number(Int64(id)), method: method, params: params).frame
+    guard frame.count - 1 <= ControlProtocol.maximumLineBytes else {
+      throw .requestTooLarge(bytes: frame.count, limit: ControlProtocol.maximumLineBytes)
+    }
+    return frame
+  }
+
+  func call(
+    _ method: String, _ params: JSONValue, onEvent: (@Sendable (JSONValue) async -> Void)?
+  ) async throws -> JSONValue {
+    let id = lastID.add(1, ordering: .relaxed).newValue
+    return try await exchange(try Self.frame(id, method, params), onEvent: onEvent)
+  }
+
+  func session<Value: Sendable>(
+    _ body: @Sendable (any WorkerConnection) async throws -> Value
+  ) async throws -> Value { try await body(self) }
+
+  func exchange(_ frame: [UInt8], onEvent: (@Sendable (JSONValue) async -> Void)?) async throws -> JSONValue {
+    try await withTaskCancellationHandler {
       do {
         try await socket.send(frame)
       } catch {
         try Task.checkCancellation()
         // The worker may have said why before it hung up.
-        if let refusal = try? await answer(from: socket, onEvent: nil) { return refusal }
+        if let refusal = try? await answer(onEvent: nil) { return refusal }
         throw error
       }
-      return try await answer(from: socket, onEvent: onEvent)
+      return try await answer(onEvent: onEvent)
     } onCancel: {
       socket.hangUp()
     }
   }
 
-  private func answer(
-    from socket: CallSocket, onEvent: (@Sendable (JSONValue) async -> Void)?
-  ) async throws -> JSONValue {
-    var framer = LineFramer(limit: ControlProtocol.maximumLineBytes)
+  private func answer(onEvent: (@Sendable (JSONValue) async -> Void)?) async throws -> JSONValue {
     while true {
       let bytes = try await socket.receive()
       try Task.checkCancellation()
       guard !bytes.isEmpty else { throw ControlError.disconnected(path: path) }
-      for event in framer.feed(bytes) {
+      for event in framer.withLock({ $0.feed(bytes) }) {
         guard case .line(let line) = event else {
-          throw ControlError.badAnswer(path: path, reason: "a line is longer than \(framer.limit) bytes")
+          throw ControlError.badAnswer(
+            path: path, reason: "a line is longer than \(ControlProtocol.maximumLineBytes) bytes")
         }
         switch try parse(line) {
         case .response(_, let result): return result

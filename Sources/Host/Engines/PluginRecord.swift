@@ -14,6 +14,8 @@ package final class PluginRecord: Sendable {
     package var startedAt: Int64
     package var jobs: [String] = []
     package var models: @Sendable () -> [String] = { [] }
+    /// Devices that it was given, by name; empty when it computes on the processors.
+    package var devices: [String] = []
   }
 
   /// One event of the plugin's history.

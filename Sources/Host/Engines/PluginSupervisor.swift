@@ -10,7 +10,10 @@ package struct SupervisorContext: Sendable {
   package var clock: any HostClock
   package var log: HostLog
   /// Makes all that is needed to start a process of the plugin; creates its directories.
-  package var launch: @Sendable (Plugin, _ slot: Int) throws -> EngineLaunch
+  package var launch: @Sendable (Plugin, _ slot: Int, DeviceAssignment) throws -> EngineLaunch
+  /// Which devices a process of the plugin would get now.
+  package var assign: @Sendable (Plugin) throws -> DeviceAssignment
+  package var residency: Residency
   /// Engine that the catalogue names for a model, if it does.
   package var modelEngine: @Sendable (_ model: String) -> String?
   /// Keeps a model's files from being removed while an engine has it loaded; nil for models without files.
@@ -32,18 +35,23 @@ package final class PluginSupervisor: Sendable {
 
   package let plugin: Plugin
   package let record: PluginRecord
-  private let context: SupervisorContext
+  let context: SupervisorContext
   private let preload: Bool
 
-  private struct State {
+  struct State {
     var policy: RestartPolicy
     var isRetired = false
     var places: Set<Dispatcher.Place> = []
     var outcome: Outcome?
     /// Slots whose process could not be killed.
     var lostSlots: Set<Int> = []
+    /// Processes that take jobs, and those who wait for one.
+    var ready: [Int: ReadyProcess] = [:]
+    var starters: [CheckedContinuation<Result<ReadyProcess, StartFailure>, Never>] = []
+    /// Whether a process is to be started although no job asks for it.
+    var isWanted = false
   }
-  private let state: Mutex<State>
+  let state: Mutex<State>
   /// One a slot: its backoff.
   private let naps: [Nap]
 
@@ -63,6 +71,7 @@ package final class PluginSupervisor: Sendable {
         group.addTask { await self.runSlot(slot) }
       }
     }
+    failStarters("plugin \(plugin.name) was taken out of service")
     return state.withLock { $0.outcome ?? .retired }
   }
 
@@ -105,10 +114,12 @@ package final class PluginSupervisor: Sendable {
         state.withLock { _ = $0.places.remove(place) }
         context.dispatcher.forget(place)
       }
+      if takeWish() { isWanted = true }
       var first: WaitingJob?
       if !isWanted {
-        first = await context.dispatcher.next(place, isWarm: false, serves: serves)
-        if first == nil { continue }
+        first = await context.dispatcher.next(place, isWarm: false, rank: coldRank)
+        guard let job = first else { continue }
+        context.runner.live.expect(job.id)
       }
       isWanted = await life(slot, place, first: first)
     }
@@ -120,6 +131,21 @@ package final class PluginSupervisor: Sendable {
     return { lane in ModelRouter.serves(manifest, lane.kind, lane.model, engine: modelEngine(lane.model)) }
   }
 
+  /// How well a process that is yet to be started would serve a lane.
+  private var coldRank: @Sendable (JobLane) -> LaneRank? {
+    let serves = serves
+    let context = context
+    let plugin = plugin
+    let keepsModels = plugin.manifest.features.contains(Feature.modelResidency.rawValue)
+    return { lane in
+      guard serves(lane) else { return nil }
+      guard keepsModels else { return .ready(.loaded, pools: []) }
+      // What cannot be assigned fails when the process is started, with the reason.
+      let devices = (try? context.assign(plugin).devices.map(\.id)) ?? []
+      return context.residency.rank(lane.model, of: plugin.manifest, on: devices)
+    }
+  }
+
   /// One process from spawn to sweep. Returns whether another one is wanted without a job for it.
   private func life(_ slot: Int, _ place: Dispatcher.Place, first: WaitingJob?) async -> Bool {
     let name = plugin.name
@@ -127,10 +153,12 @@ package final class PluginSupervisor: Sendable {
     let served = Served()
     var pending = first
     do {
-      let launch = try context.launch(plugin, slot)
+      let assignment = try context.assign(plugin)
+      let launch = try context.launch(plugin, slot, assignment)
       record.update { state in
         state.counters.starts += 1
         state.processes[slot] = PluginRecord.Process(state: .starting, startedAt: Timestamp.now())
+        state.processes[slot]?.devices = assignment.devices.map(\.id.description)
       }
       defer { record.update { $0.processes[slot] = nil } }
       let (value, end) = try await withEngine(
@@ -138,7 +166,7 @@ package final class PluginSupervisor: Sendable {
       ) { engine, description in
         if let first { context.dispatcher.reserve(first, for: place) }
         served.ready(at: context.clock.now())
-        await self.serve(slot, place, engine, description, served)
+        await self.serve(slot, place, engine, description, served, assignment)
         record.update { $0.processes[slot]?.state = .stopping }
         return true
       }
@@ -146,46 +174,69 @@ package final class PluginSupervisor: Sendable {
       record.update { $0.processes[slot] = nil }
       if value != nil { pending = nil }
       record.add(end.counters)
-      if let pending { context.dispatcher.giveBack(pending) }
+      if let pending { giveBack(pending) }
       pending = nil
       return await after(end, served, slot)
     } catch {
-      if let pending, !served.wasReady { context.dispatcher.giveBack(pending) }
+      if let pending, !served.wasReady { giveBack(pending) }
       context.log.write(.error, name, "\(error)")
       return await died("\(error)", served, slot, isStart: true)
     }
   }
 
+  private func giveBack(_ job: WaitingJob) {
+    context.runner.live.unexpect(job.id)
+    context.dispatcher.giveBack(job)
+  }
+
   /// Runs jobs until the process dies, has been idle for long enough, or its place is retired.
   private func serve(
-    _ slot: Int, _ place: Dispatcher.Place, _ engine: EngineProcess, _ description: EngineDescription, _ served: Served
+    _ slot: Int, _ place: Dispatcher.Place, _ engine: EngineProcess, _ description: EngineDescription, _ served: Served,
+    _ assignment: DeviceAssignment
   ) async {
-    let models = EngineModels(engine, claim: context.claimModel)
+    let residency = context.residency
+    var holder: MemoryLedger.HolderID?
+    if description.abilities.keepsModels {
+      holder = await residency.enter(
+        EngineSeat(
+          engine: engine, plugin: plugin.name, version: plugin.manifest.version,
+          declared: plugin.manifest.device.memoryPerModel, maxModels: plugin.manifest.residentModels,
+          devices: assignment.devices.map(\.id), claim: context.claimModel))
+    }
+    let seat = holder
+    defer { if let seat { residency.leave(seat) } }
     record.update { state in
       state.processes[slot]?.state = .ready
       state.processes[slot]?.pid = engine.pid
-      state.processes[slot]?.models = { models.ids }
+      state.processes[slot]?.models = { seat.map(residency.models(in:)) ?? [] }
       state.backoffUntil = nil
     }
+    becameReady(slot, ReadyProcess(pid: engine.pid, holder: seat))
+    defer { state.withLock { _ = $0.ready.removeValue(forKey: slot) } }
     let here = JobRunner.Place(
-      plugin: plugin.name, pid: engine.pid, engine: engine, description: description, models: models)
+      plugin: plugin.name, pid: engine.pid, engine: engine, description: description, holder: seat)
     let lanes = min(description.concurrency, plugin.manifest.concurrency)
     let idleExit = plugin.manifest.timeouts.idleExit
     let narrowed = description.models.map { $0.map { ModelPattern($0) } }
     let base = serves
-    let serves: @Sendable (JobLane) -> Bool = { lane in
-      base(lane) && (narrowed.map { patterns in patterns.contains { $0.matches(lane.model) } } ?? true)
+    let rank: @Sendable (JobLane) -> LaneRank? = { lane in
+      guard base(lane), narrowed.map({ patterns in patterns.contains { $0.matches(lane.model) } }) ?? true else {
+        return nil
+      }
+      return seat.map { residency.rank(lane.model, at: $0) } ?? .ready(.loaded, pools: [])
     }
     await withDiscardingTaskGroup { group in
       group.addTask {
         await engine.gone()
         self.context.dispatcher.retire(place)
+        // At once, not when its last job has been told: others may wait for its memory.
+        if let seat { residency.leave(seat) }
       }
-      group.addTask { await self.retireWhenIdle(place, served, idleExit) }
+      group.addTask { await self.retireWhenIdle(place, served, idleExit, seat) }
       await withDiscardingTaskGroup { workers in
         for _ in 0..<lanes {
           workers.addTask {
-            while let job = await self.context.dispatcher.next(place, isWarm: true, serves: serves) {
+            while let job = await self.context.dispatcher.next(place, isWarm: true, rank: rank) {
               served.begin()
               self.record.update { $0.processes[slot]?.jobs.append(job.id.description) }
               let verdict = await self.context.runner.run(job, at: here)
@@ -204,11 +255,17 @@ package final class PluginSupervisor: Sendable {
     }
   }
 
-  private func retireWhenIdle(_ place: Dispatcher.Place, _ served: Served, _ idleExit: Duration) async {
+  private func retireWhenIdle(
+    _ place: Dispatcher.Place, _ served: Served, _ idleExit: Duration, _ holder: MemoryLedger.HolderID?
+  ) async {
     guard !preload else { return }
     while !Task.isCancelled {
       let now = context.clock.now()
       let idle = served.idle(now: now)
+      if idle != nil, let holder, context.residency.mustStay(holder) {
+        try? await Task.sleep(for: idleExit)
+        continue
+      }
       if let idle, idle >= idleExit {
         record.note("idle", "stopped after \(idle.short) without a job")
         context.dispatcher.retire(place)
@@ -216,34 +273,6 @@ package final class PluginSupervisor: Sendable {
       }
       // At most one look every idleExit: while jobs run there is nothing to decide.
       try? await Task.sleep(for: idleExit - (idle ?? .zero))
-    }
-  }
-
-  private func listener(_ slot: Int) -> @Sendable (EngineEvent) -> Void {
-    let record = record
-    let log = context.log
-    let name = plugin.name
-    return { event in
-      switch event {
-      case .started(let pid): record.update { $0.processes[slot]?.pid = pid }
-      case .ready(let engine):
-        record.note("ready", "\(engine.name) \(engine.version)")
-        log.write(.info, name, "ready: \(engine.name) \(engine.version)")
-      case .stderr(let line):
-        record.stderr(line)
-        log.write(.debug, name, line)
-      case .stderrDropped(let count): log.write(.warn, name, "\(count) lines of stderr came too fast and were dropped")
-      case .noise(let line):
-        log.write(.warn, name, "not a message on stdout (did you print to stdout?): \(line)")
-      case .log(let message):
-        log.write(LogLevel(message.level), name, message.message, jobText: message.jobID)
-      case .protocolError(let what, let evidence):
-        log.write(.warn, name, "protocol error: \(what): \(evidence.prefix(200))")
-      case .killed(let reason):
-        record.note("killed", reason.description)
-        log.write(.error, name, "killed: \(reason)")
-      case .died(let diagnosis): record.note("ended", diagnosis)
-      }
     }
   }
 
@@ -294,6 +323,7 @@ package final class PluginSupervisor: Sendable {
         chance: Double.random(in: 0...1))
     }
     record.update { $0.counters.crashes += 1 }
+    failStarters(diagnosis)
     switch decision {
     case .quarantine:
       let reason =
@@ -322,53 +352,11 @@ package final class PluginSupervisor: Sendable {
     }
     for place in places { context.dispatcher.retire(place) }
     for nap in naps { nap.wake() }
-  }
-}
-
-/// What one process has done, for the restart policy and the idle clock.
-private final class Served: Sendable {
-  private struct State {
-    var readyAt: MonotonicInstant?
-    var running = 0
-    var finished = 0
-    var idleSince: MonotonicInstant?
-  }
-  private let state = Mutex(State())
-
-  var wasReady: Bool { state.withLock { $0.readyAt != nil } }
-
-  func ready(at now: MonotonicInstant) {
-    state.withLock { state in
-      state.readyAt = now
-      state.idleSince = now
-    }
-  }
-  func begin() {
-    state.withLock { state in
-      state.running += 1
-      state.idleSince = nil
-    }
-  }
-  func end(good: Bool, at now: MonotonicInstant) {
-    state.withLock { state in
-      state.running -= 1
-      if good { state.finished += 1 }
-      if state.running == 0 { state.idleSince = now }
-    }
-  }
-  /// How long nothing has run; nil while something does.
-  func idle(now: MonotonicInstant) -> Duration? { state.withLock { $0.idleSince?.duration(to: now) } }
-  func lived(now: MonotonicInstant) -> Duration { state.withLock { $0.readyAt?.duration(to: now) ?? .zero } }
-  var finished: Int { state.withLock { $0.finished } }
-}
-
-extension LogLevel {
-  init(_ level: LogMessage.Level) {
-    switch level {
-    case .debug: self = .debug
-    case .info: self = .info
-    case .warn: self = .warn
-    case .error: self = .error
-    }
+    let reason: String =
+      switch outcome {
+      case .retired: "it was taken out of service"
+      case .quarantined(let text), .unusable(let text): text
+      }
+    failStarters(reason)
   }
 }

@@ -10,10 +10,12 @@ import PluginProtocol
 /// The directories of jobs and of attempts.
 ///
 /// `work/<job>-<attempt>/` belongs to an engine while its attempt runs. `jobs/<job>/<attempt>/` holds what was taken
-/// from there; it counts only once the job's row names that attempt's artifacts. `jobs/<job>/inputs/` holds what the
-/// submitter put there. All are private to the host's user.
+/// from there; it counts only once the job's row names that attempt's artifacts. `jobs/<job>/inputs/` holds what its
+/// task needs (see `InputStage`), until the job has ended. All are private to the host's user.
 package final class ArtifactStore: Sendable {
   package let limits: ArtifactLimits
+  /// What all of it lies in.
+  let directory: String
   private let jobs: String
   private let work: String
   /// Hashing and fsync block; they run here and not on the threads that all tasks share.
@@ -21,6 +23,7 @@ package final class ArtifactStore: Sendable {
 
   init(directory: String, limits: ArtifactLimits) throws(JobStoreError) {
     self.limits = limits
+    self.directory = directory
     jobs = directory + "/jobs"
     work = directory + "/work"
     try StoreFiles.makeDirectory(jobs)
@@ -44,9 +47,12 @@ package final class ArtifactStore: Sendable {
     return path
   }
 
+  /// The path of a job's input files, whether there are any or not.
+  package func inputDirectory(_ id: JobID) -> String { "\(jobs)/\(id)/inputs" }
+
   /// Creates the directory for a job's input files, before or after it is submitted, and returns its path.
   package func makeInputDirectory(_ id: JobID) throws(JobStoreError) -> String {
-    let path = "\(jobs)/\(id)/inputs"
+    let path = inputDirectory(id)
     try StoreFiles.makeDirectory(path)
     return path
   }
@@ -85,14 +91,27 @@ package final class ArtifactStore: Sendable {
     await onQueue { FileTree.remove(path) }
   }
 
+  /// Removes a job's input files, and its directory when nothing else is in it.
+  func removeInputs(of id: JobID) async {
+    let path = inputDirectory(id)
+    // Most jobs have none: one system call, and no other thread.
+    if access(path, F_OK) != 0 { return }
+    let parent = "\(jobs)/\(id)"
+    await onQueue {
+      FileTree.remove(path)
+      rmdir(parent)
+    }
+  }
+
   /// Removes everything of these jobs.
   package func remove(_ ids: [JobID]) async {
     let paths = ids.map { "\(jobs)/\($0)" }
     await onQueue { for path in paths { FileTree.remove(path) } }
   }
 
-  /// At the start of a life: removes every work directory, every job directory whose job is not in `keeping`, and in
-  /// the others the artifacts of attempts that did not decide the job. Returns how many directories went.
+  /// At the start of a life: removes every work directory, every job directory whose job is not in `keeping`, in the
+  /// others the artifacts of attempts that did not decide the job, and the inputs of jobs that have ended: those that
+  /// have artifacts. Returns how many directories went.
   func sweep(keeping: [JobID: Int?]) -> Int {
     var removed = 0
     for name in FileTree.names(in: work) {
@@ -105,7 +124,8 @@ package final class ArtifactStore: Sendable {
         removed += 1
         continue
       }
-      for inner in FileTree.names(in: "\(jobs)/\(name)") where inner != "inputs" && inner != attempt.map(String.init) {
+      let kept = attempt.map(String.init) ?? "inputs"
+      for inner in FileTree.names(in: "\(jobs)/\(name)") where inner != kept {
         FileTree.remove("\(jobs)/\(name)/\(inner)")
         removed += 1
       }
@@ -113,7 +133,7 @@ package final class ArtifactStore: Sendable {
     return removed
   }
 
-  private func onQueue<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+  func onQueue<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
     await withCheckedContinuation { waiter in
       queue.async { waiter.resume(returning: body()) }
     }

@@ -8,6 +8,8 @@ package struct JobRequest: Sendable, Equatable {
   package var model: String?
   /// The parameters; must be a JSON object.
   package var task: JSONValue
+  /// What stands for the task when two requests with one key are compared; nil: the task itself.
+  package var identity: JSONValue?
   /// -100…100, higher first.
   package var priority: Int
   /// Seconds from now until the job is pointless; nil for none.
@@ -78,7 +80,8 @@ struct CheckedRequest: Sendable {
     labels = request.labels.isEmpty ? nil : labelsValue.text
     hash = request.idempotencyKey.map { _ in
       let identity = JSONValue.compact([
-        "kind": .string(request.kind.rawValue), "model": JSONValue(request.model), "task": request.task,
+        "kind": .string(request.kind.rawValue), "model": JSONValue(request.model),
+        "task": request.identity ?? request.task,
         "priority": .int(Int64(request.priority)), "deadlineSeconds": JSONValue(request.deadlineSeconds),
         "labels": labelsValue,
       ])

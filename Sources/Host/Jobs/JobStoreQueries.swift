@@ -88,19 +88,25 @@ extension JobStore {
     }
   }
 
-  /// The parameters the job was submitted with.
+  /// The parameters as the store keeps them: inputs that were staged, and a task that is a file, stand there by their
+  /// marks. What an engine is to see comes from `InputStage.prepare`.
   ///
   /// - Throws: `unknownJob`.
-  package func task(_ id: JobID) async throws(JobStoreError) -> JSONValue {
-    let text = try await reader.read { database in
-      let statement = try database.cachedStatement(sql: "SELECT task FROM jobs WHERE id = ?")
-      guard let text = try String.fetchOne(statement, arguments: [id.description]) else {
+  package func task(_ id: JobID) async throws(JobStoreError) -> JSONValue { try await storedTask(id).task }
+
+  /// The parameters as the store keeps them, and where the job came from.
+  ///
+  /// - Throws: `unknownJob`.
+  func storedTask(_ id: JobID) async throws(JobStoreError) -> (task: JSONValue, coordinator: String) {
+    let (text, coordinator) = try await reader.read { database in
+      let statement = try database.cachedStatement(sql: "SELECT task, coordinator FROM jobs WHERE id = ?")
+      guard let row = try Row.fetchOne(statement, arguments: [id.description]) else {
         throw JobStoreError.unknownJob(id)
       }
-      return text
+      return (row[0] as String, row[1] as String)
     }
     // Parsed here, off the writer's queue: a task may be a megabyte.
-    do { return try StoredValue.json(text) ?? .null } catch { throw .from(error, path: directory) }
+    do { return (try StoredValue.json(text) ?? .null, coordinator) } catch { throw .from(error, path: directory) }
   }
 
   /// Jobs, newest first. For the next page pass the last job's id as `before`.

@@ -157,7 +157,7 @@ extension JobStore {
     }
     ending.timing = timing
     let (wall, steadyNow) = (clock.wallMilliseconds(), steady.now)
-    return try await writer.perform(.synced, .always) { [ending, outcome] database, transaction in
+    let result: FinishResult = try await writer.perform(.synced, .always) { [ending, outcome] database, transaction in
       guard let record = try JobRecord.current(id, attempt: attempt, database) else { return .superseded }
       let isCancelled = record.cancelRequested || ending.state == .cancelled
       try record.endAttempt(
@@ -166,6 +166,8 @@ extension JobStore {
       try record.end(final, wall: wall, steady: steadyNow, database, &transaction)
       return .recorded(final.state)
     }
+    if case .recorded = result { await artifacts.removeInputs(of: id) }
+    return result
   }
 
   /// Records that an attempt ended without a verdict on the job: its engine died, stalled, or gave the job back.
@@ -183,7 +185,7 @@ extension JobStore {
     let (wall, steadyNow) = (clock.wallMilliseconds(), steady.now)
     let notBefore = seconds > 0 ? steadyNow + Int64(min(seconds, 86_400) * 1000) : nil
     let maxAttempts = options.maxAttempts
-    return try await writer.perform(.synced, .always) { database, transaction in
+    let result: LossResult = try await writer.perform(.synced, .always) { database, transaction in
       guard let record = try JobRecord.current(id, attempt: attempt, database) else { return .superseded }
       try record.endAttempt(record.cancelRequested ? .cancelled : outcome, error: failure, at: wall, database)
       let strikes = record.strikes + (countsAgainstJob ? 1 : 0)
@@ -196,6 +198,8 @@ extension JobStore {
       try record.requeue(notBefore: notBefore, strikes: strikes, database, &transaction)
       return .requeued(try QueuedJob.find(record.seq, steadyNow: steadyNow, database))
     }
+    if case .ended = result { await artifacts.removeInputs(of: id) }
+    return result
   }
 
   /// Asks for a job to be cancelled; idempotent at any moment. When this returns the wish survives power loss.
@@ -203,7 +207,7 @@ extension JobStore {
   /// - Throws: `unknownJob`.
   package func requestCancel(_ id: JobID) async throws(JobStoreError) -> CancelResult {
     let (wall, steadyNow) = (clock.wallMilliseconds(), steady.now)
-    return try await writer.perform(.synced, .always) { database, transaction in
+    let result: CancelResult = try await writer.perform(.synced, .always) { database, transaction in
       let record = try JobRecord.find(id, database)
       if record.state.isTerminal { return .alreadyFinished(record.state) }
       if !record.cancelRequested {
@@ -215,5 +219,7 @@ extension JobStore {
       try record.end(ending, wall: wall, steady: steadyNow, database, &transaction)
       return .cancelled
     }
+    if case .cancelled = result { await artifacts.removeInputs(of: id) }
+    return result
   }
 }

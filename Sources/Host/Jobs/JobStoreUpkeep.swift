@@ -26,7 +26,7 @@ extension JobStore {
   /// Fails the queued jobs whose deadline has passed and names the running ones. Judged by the monotonic clock.
   package func expireDeadlines() async throws(JobStoreError) -> ExpiryReport {
     let (wall, steadyNow) = (clock.wallMilliseconds(), steady.now)
-    return try await writer.perform(.synced, .always) { database, transaction in
+    let report: ExpiryReport = try await writer.perform(.synced, .always) { database, transaction in
       var report = ExpiryReport()
       let due = try database.cachedStatement(
         sql: """
@@ -52,6 +52,8 @@ extension JobStore {
       report.nextInMs = try Int64.fetchOne(next, arguments: [steadyNow]).map { $0 - steadyNow }
       return report
     }
+    for id in report.failed { await artifacts.removeInputs(of: id) }
+    return report
   }
 
   /// Removes finished jobs beyond the retention policy, at most `limit` in one call, and their directories.

@@ -32,4 +32,18 @@ package struct ModelCatalogue: Sendable {
 
   /// The entry of that id, or nil.
   package func entry(_ id: String) -> ModelEntry? { byID[id] }
+
+  /// The model to fetch for somebody who only names a kind: the built-in default, or the only entry of the kind.
+  ///
+  /// - Throws: `ModelError` of kind `noDefault`, with what there is to choose from.
+  package func defaultEntry(for kind: JobKind) throws(ModelError) -> ModelEntry {
+    if let id = BuiltInModels.defaultID(for: kind), let entry = byID[id], entry.kind == kind { return entry }
+    let known = entries.filter { $0.kind == kind }
+    if known.count == 1 { return known[0] }
+    let remedy =
+      known.isEmpty
+      ? "add one to models.yaml, or use an engine that needs none"
+      : "name one of \(known.map(\.id).joined(separator: ", "))"
+    throw ModelError(.noDefault, "no model is the default for \(kind.cliName); \(remedy)")
+  }
 }

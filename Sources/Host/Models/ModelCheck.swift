@@ -12,16 +12,19 @@ struct ModelCheck {
 
   let entry: ModelEntry
   let places: ModelPlaces
+  /// The entry was made up for a GGUF file that somebody put into the models directory.
+  private let isPlain: Bool
   private(set) var record: VerifiedRecord
   private var isRecordChanged = false
 
   init(_ entry: ModelEntry, _ places: ModelPlaces) {
     self.entry = entry
     self.places = places
+    isPlain = PlainModels.isPlain(entry, places)
     record = VerifiedRecord(directory: places.directory(entry))
   }
 
-  /// Size, time and inode only; reads no content.
+  /// Size, time and inode; of a plain file also its first bytes.
   func glance(_ file: CatalogueFile) throws(ModelError) -> (finding: Finding, stamp: FileStamp?) {
     let path = places.path(file, entry)
     let stamp: FileStamp
@@ -36,6 +39,7 @@ struct ModelCheck {
     if let known = record.files[name(file)], known.stamp == stamp, known.sha256 == file.sha256 ?? known.sha256 {
       return (.right, stamp)
     }
+    if isPlain, let problem = PlainModelFile.problem(path) { return (.wrong(problem), stamp) }
     // A file in place without a declared hash has nothing to be compared with.
     return (file.sha256 == nil && !file.source.isStored ? .right : .unverified, stamp)
   }

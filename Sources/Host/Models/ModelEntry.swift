@@ -59,18 +59,3 @@ package struct CatalogueFile: Sendable, Hashable {
     self.bytes = bytes
   }
 }
-
-/// Where a model's file comes from.
-package enum ModelFileSource: Sendable, Hashable {
-  /// An `https` URL, or an `http` one on this machine's loopback.
-  case url(String)
-  /// A member of a wheel that pip can download.
-  case pypi(package: String, version: String, member: String)
-  /// An absolute path; the file is used where it lies and is never copied or removed.
-  case path(String)
-
-  /// True for sources whose file is kept under the models directory.
-  package var isStored: Bool {
-    if case .path = self { false } else { true }
-  }
-}

@@ -4,6 +4,8 @@ package struct ModelError: Error, Equatable, Sendable, CustomStringConvertible {
   package enum Kind: String, Sendable {
     /// No catalogue entry and no file beneath the models directory has that id.
     case unknownModel
+    /// A kind of job for which nothing is fetched by default.
+    case noDefault
     /// The entry itself cannot be used: bad id, filename, URL or package name.
     case badEntry
     /// Known, but its files are not on this machine yet.

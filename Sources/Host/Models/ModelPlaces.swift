@@ -19,6 +19,11 @@ struct ModelPlaces: Sendable {
 
   func part(_ file: CatalogueFile, _ entry: ModelEntry) -> String { path(file, entry) + ".part" }
 
+  func path(_ target: FetchPlan.Target, _ entry: ModelEntry) -> String { "\(directory(entry))/\(target.path)" }
+
+  /// Where pieces lie until the file is made of them.
+  func pieces(_ entry: ModelEntry) -> String { "\(directory(entry))/\(FetchPlan.piecesDirectory)" }
+
   /// The file whose lock stands for the model: one of its own for stored models, else its first file.
   func lock(_ entry: ModelEntry) -> (path: String, isStored: Bool) {
     if entry.files.contains(where: { $0.source.isStored }) { return (directory(entry) + "/.lock", true) }
@@ -38,7 +43,13 @@ struct ModelPlaces: Sendable {
       guard mayExist else { throw error }
       refusal = refusal ?? error
     }
-    let own = directory(entry)
+    try makeOne(directory(entry), because: refusal)
+  }
+
+  /// Makes the directory of pieces; `makeDirectory` comes first.
+  func makePieces(_ entry: ModelEntry) throws(ModelError) { try makeOne(pieces(entry), because: nil) }
+
+  private func makeOne(_ own: String, because refusal: ModelError?) throws(ModelError) {
     guard mkdir(own, 0o755) == 0 || errno == EEXIST else {
       let isParentMissing = errno == ENOENT
       let error = FileFault.error("make the directory", own)

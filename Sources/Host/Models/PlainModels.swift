@@ -57,6 +57,14 @@ struct PlainModels {
       files: [CatalogueFile(role: "model", source: .path("\(places.root)/\(file)"), filename: name)])
   }
 
+  /// True for an entry of this kind, and for one of models.yaml that says the same.
+  static func isPlain(_ entry: ModelEntry, _ places: ModelPlaces) -> Bool {
+    guard entry.engine == "llama-cpp", entry.files.count == 1, case .path(let path) = entry.files[0].source else {
+      return false
+    }
+    return path == "\(places.root)/\(entry.id)"
+  }
+
   private func isPlain(_ name: String) -> Bool {
     !name.hasPrefix(".") && ModelNames.problem(withFilename: name) == nil
   }

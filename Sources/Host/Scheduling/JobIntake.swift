@@ -6,6 +6,8 @@ package struct JobIntake: Sendable {
   let dispatcher: Dispatcher
   let live: LiveJobs
   let router: @Sendable () -> ModelRouter
+  let inputs: InputStage
+  let residency: Residency
   let clock: any HostClock
   /// Told when a job with a deadline came in.
   let upkeep: Nap
@@ -27,12 +29,8 @@ package struct JobIntake: Sendable {
       throw RPCError(control: .internal, "\(error)")
     }
     request.model = route.lane.model
-    let result: SubmitResult
-    do {
-      result = try await store.submit(request, id: id)
-    } catch {
-      throw RPCError(error)
-    }
+    residency.note(route.lane.model, fileBytes: route.fileBytes)
+    let result = try await inputs.submit(request, id: id)
     if case .created(let id) = result {
       let now = clock.now()
       dispatcher.enqueue(

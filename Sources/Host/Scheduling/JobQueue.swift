@@ -37,13 +37,41 @@ package struct WaitingJob: Sendable, Equatable {
   }
 }
 
-/// The order of waiting jobs: higher priority first, then the older one. A value without clocks or I/O.
+/// The order of waiting jobs: higher priority first; within a priority lanes that have been passed over for too long, then
+/// jobs whose model is at hand, then the older one. A value without clocks or I/O.
+///
+/// Too long is counted for a lane, not for a job: in a line that is longer than `maxWait` every job has waited too long,
+/// and to go by age alone would change models with every job. So each lane gets its turn at the latest `maxWait` after its
+/// last one, and keeps it until another lane's time has come.
 ///
 /// Ids are time-ordered, so that the older job of two is the one with the smaller id, also after a restart.
 package struct JobQueue: Sendable {
+  /// A job that could go now, with what decides between several.
+  package struct Candidate: Sendable {
+    package var job: WaitingJob
+    package var readiness: LaneRank.Readiness
+    /// Since when its lane has waited for a turn, when that is longer than fairness allows; nil when it is not.
+    package var passedOverSince: MonotonicInstant?
+
+    /// Whether this one goes before `other`.
+    package func precedes(_ other: Candidate) -> Bool {
+      if job.priority != other.job.priority { return job.priority > other.job.priority }
+      switch (passedOverSince, other.passedOverSince) {
+      case (_?, nil): return true
+      case (nil, _?): return false
+      case (let mine?, let theirs?) where mine != theirs: return mine < theirs
+      default: break
+      }
+      if readiness != other.readiness { return readiness < other.readiness }
+      return job.id < other.job.id
+    }
+  }
+
   private struct Lane {
     /// Sorted; the first to go is last, so that taking it moves nothing.
     var jobs: [WaitingJob] = []
+    /// When a job of this lane was last begun.
+    var lastTurn: MonotonicInstant?
 
     mutating func insert(_ job: WaitingJob) { jobs.insert(job, at: index(of: job)) }
 
@@ -103,17 +131,49 @@ package struct JobQueue: Sendable {
   /// When the next delayed job comes into line.
   package var nextRelease: MonotonicInstant? { delayed.values.compactMap(\.startableAt).min() }
 
-  /// Takes out the job that goes first among the lanes that `serves` accepts.
-  package mutating func pop(where serves: (JobLane) -> Bool) -> WaitingJob? {
-    var best: WaitingJob?
-    for (key, lane) in lanes where serves(key) {
-      guard let head = lane.jobs.last else { continue }
-      if let found = best, JobQueue.precedes(found, head) { continue }
-      best = head
+  /// The job that goes first among the lanes that `rank` lets begin.
+  ///
+  /// A lane that has been passed over for too long and is held up by memory in use keeps back the jobs of its priority
+  /// and below that would go on using that memory: otherwise small jobs could keep it from ever being free.
+  ///
+  /// - Parameter maxWait: how long a lane may be passed over; zero for strictly by age.
+  package func first(
+    now: MonotonicInstant, maxWait: Duration, rank: (JobLane) -> LaneRank?
+  ) -> Candidate? {
+    var candidates: [(candidate: Candidate, pools: Set<MemoryPool>)] = []
+    var held: [(job: WaitingJob, pools: Set<MemoryPool>)] = []
+    for (key, lane) in lanes {
+      guard let head = lane.jobs.last, let rank = rank(key) else { continue }
+      let since = maxWait == .zero ? head.queuedAt : max(head.queuedAt, lane.lastTurn ?? head.queuedAt)
+      let passedOver = since.duration(to: now) > maxWait ? since : nil
+      switch rank {
+      case .ready(let readiness, let pools):
+        candidates.append((Candidate(job: head, readiness: readiness, passedOverSince: passedOver), pools))
+      case .blocked(let pools):
+        if passedOver != nil { held.append((head, pools)) }
+      }
     }
-    guard let best else { return nil }
-    remove(best.id)
-    return best
+    return candidates.lazy
+      .filter { candidate, pools in
+        !held.contains { JobQueue.precedes($0.job, candidate.job) && !$0.pools.isDisjoint(with: pools) }
+      }
+      .map(\.candidate).min { $0.precedes($1) }
+  }
+
+  /// Takes out a job that is begun now.
+  package mutating func take(_ candidate: Candidate, now: MonotonicInstant) {
+    remove(candidate.job.id)
+    lanes[candidate.job.lane]?.lastTurn = now
+  }
+
+  /// Takes out the job that goes first among the lanes that `serves` accepts, by priority and age alone.
+  package mutating func pop(where serves: (JobLane) -> Bool) -> WaitingJob? {
+    let found = first(now: MonotonicInstant(nanoseconds: 0), maxWait: .seconds(Int64.max / 2_000_000_000)) { lane in
+      serves(lane) ? .ready(.loaded, pools: []) : nil
+    }
+    guard let found else { return nil }
+    remove(found.job.id)
+    return found.job
   }
 
   /// Takes a job out. Returns it, or nil when it is not here.

@@ -9,6 +9,8 @@ package struct JobRunner: Sendable {
   let router: @Sendable () -> ModelRouter
   let clock: any HostClock
   let deaths: DeathCount
+  let inputs: InputStage
+  let residency: Residency
   let log: HostLog
 
   /// Who runs the job.
@@ -17,7 +19,8 @@ package struct JobRunner: Sendable {
     var pid: Int32?
     var engine: EngineProcess
     var description: EngineDescription
-    var models: EngineModels
+    /// The process, as the memory ledger knows it; nil for engines that load no models.
+    var holder: MemoryLedger.HolderID?
   }
 
   /// How the attempt went, as far as the engine's reputation goes.
@@ -56,63 +59,121 @@ package struct JobRunner: Sendable {
   private func attemptJob(_ job: WaitingJob, _ attempt: Int, at place: Place, queued: Duration) async -> Verdict {
     let engine = place.engine
     let id = job.id
+    let residency = residency
     let handle = LiveJobs.Handle(
-      cancel: { engine.cancel(jobID: id.description) },
+      cancel: {
+        // Where the job is, nobody here can know: whoever does not have it does nothing.
+        residency.abandon(id.description)
+        engine.cancel(jobID: id.description)
+      },
       credit: { engine.credit(jobID: id.description, through: $0) })
     let mayRun = live.begin(id, attempt: attempt, handle: handle)
     guard mayRun else {
       await finish(job, attempt, .cancelled, JobTiming())
       return .good
     }
-    let started = clock.now()
-    var loaded = started
-    let parameters: JobRunParameters
-    var held: String?
-    defer { if let held { place.models.release(held) } }
+    let work: String
+    let prepared: PreparedTask
     do {
-      let route = try await router().route(kind: job.lane.kind, model: job.lane.model)
-      if place.description.abilities.keepsModels {
-        let live = live
-        live.loading(id, model: route.model.id, fraction: nil)
-        let problem = await place.models.acquire(route.model) { progress in
-          live.loading(id, model: progress.model, fraction: progress.fraction)
-        }
-        if let problem {
-          if place.engine.isStopping {
-            // The host ended the load: the job is not to blame.
-            await requeue(
-              job, attempt, .superseded, JobFailure(problem.failureClass, problem.message), after: .zero, counts: false)
-            return .gone
-          }
-          return await failed(job, attempt, problem, at: place, JobTiming(loadMs: started.ms(to: clock)))
-        }
-        held = route.model.id
+      // Before the model: a bad input loads nothing.
+      work = try store.artifacts.makeWorkDirectory(id, attempt: attempt)
+      let live = live
+      prepared = try await inputs.prepare(
+        id, workDirectory: work, contentFiles: place.description.abilities.takesContentFiles, attempt: attempt,
+        timeLimit: job.deadlineAt.map { clock.now().duration(to: $0) },
+        progress: { live.report(id, attempt: attempt, $0) }, isCancelled: { live.isCancelRequested(id) })
+    } catch let refusal as RPCError {
+      if refusal.failureClass == .cancelled {
+        await finish(job, attempt, .cancelled, JobTiming())
+        return .good
       }
-      loaded = clock.now()
-      parameters = JobRunParameters(
-        jobID: id.description, attempt: attempt, kind: job.lane.kind.rawValue, model: route.model,
-        task: try await store.task(id), workDirectory: try store.artifacts.makeWorkDirectory(id, attempt: attempt),
-        deadlineSeconds: job.deadlineAt.map { max(0.001, clock.now().duration(to: $0).inSeconds) })
-    } catch let refusal as RoutingRefusal {
-      await finish(
-        job, attempt, .failure(JobFailure(errorClass: refusal.errorClass, message: refusal.description)), JobTiming())
-      return .good
+      return await failed(job, attempt, refusal, at: place, JobTiming())
     } catch {
       await requeue(
         job, attempt, .failed, JobFailure(.resource, "the job could not be prepared: \(error)"), after: .seconds(2))
       return .good
     }
+    let fetched = clock.now()
+    let model: ModelReference
+    switch await loadModel(job, attempt, at: place, since: fetched) {
+    case .success(let reference): model = reference
+    case .failure(let verdict): return verdict.verdict
+    }
+    let loaded = clock.now()
+    defer { if let holder = place.holder { residency.release(model.id, at: holder) } }
+    let parameters = JobRunParameters(
+      jobID: id.description, attempt: attempt, kind: job.lane.kind.rawValue, model: model, task: prepared.task,
+      taskFile: prepared.taskFile, inputs: prepared.inputs, workDirectory: work,
+      deadlineSeconds: job.deadlineAt.map { max(0.001, clock.now().duration(to: $0).inSeconds) })
     // A cancel while the model was loading has found no job in the engine.
     if live.isCancelRequested(id) {
-      await finish(job, attempt, .cancelled, JobTiming(loadMs: started.ms(to: loaded)))
+      await finish(job, attempt, .cancelled, JobTiming(loadMs: fetched.ms(to: loaded)))
       return .good
     }
     let end = await engine.run(
       parameters, deadline: job.deadlineAt.map { clock.now().duration(to: $0) }, sink: sink(id, attempt),
       unless: { live.isCancelRequested(id) })
     let timing = JobTiming(
-      queuedMs: queued.inMilliseconds, loadMs: started.ms(to: loaded), runMs: loaded.ms(to: clock))
+      queuedMs: queued.inMilliseconds, loadMs: fetched.ms(to: loaded), runMs: loaded.ms(to: clock))
     return await settle(job, attempt, end, at: place, timing)
+  }
+
+  /// The attempt is over before it came to the engine.
+  private struct Ended: Error {
+    var verdict: Verdict
+  }
+
+  /// Finds the model, and has it loaded for this job when the engine loads models.
+  private func loadModel(
+    _ job: WaitingJob, _ attempt: Int, at place: Place, since started: MonotonicInstant
+  ) async -> Result<ModelReference, Ended> {
+    let id = job.id
+    let route: Route
+    do {
+      route = try await router().route(kind: job.lane.kind, model: job.lane.model)
+    } catch let refusal as RoutingRefusal {
+      let failure = JobFailure(errorClass: refusal.errorClass, message: refusal.description)
+      if !router().plugins.contains(where: { $0.name == place.plugin }) {
+        // Switched off or removed since the job was handed out: that is not the end of the job.
+        await requeue(job, attempt, .superseded, failure, after: .zero, counts: false)
+        return .failure(Ended(verdict: .gone))
+      }
+      await finish(job, attempt, .failure(failure), JobTiming())
+      return .failure(Ended(verdict: .good))
+    } catch {
+      await requeue(
+        job, attempt, .failed, JobFailure(.resource, "the job could not be prepared: \(error)"), after: .seconds(2))
+      return .failure(Ended(verdict: .good))
+    }
+    guard let holder = place.holder else { return .success(route.model) }
+    let live = live
+    live.loading(id, model: route.model.id, fraction: nil)
+    let acquired = await residency.acquire(
+      route.model, fileBytes: route.fileBytes, at: holder, for: id.description
+    ) { progress in
+      live.loading(id, model: progress.model, fraction: progress.fraction)
+    }
+    switch acquired {
+    case .ready: return .success(route.model)
+    case .abandoned:
+      if live.isCancelRequested(id) {
+        await finish(job, attempt, .cancelled, JobTiming(loadMs: started.ms(to: clock)))
+        return .failure(Ended(verdict: .good))
+      }
+      await requeue(
+        job, attempt, .superseded, JobFailure(.transient, "the worker was stopped while the model was loading"),
+        after: .zero, counts: false)
+      return .failure(Ended(verdict: .gone))
+    case .failed(let problem):
+      if place.engine.isStopping {
+        // The host ended the load: the job is not to blame.
+        await requeue(
+          job, attempt, .superseded, JobFailure(problem.failureClass, problem.message), after: .zero, counts: false)
+        return .failure(Ended(verdict: .gone))
+      }
+      return .failure(
+        Ended(verdict: await failed(job, attempt, problem, at: place, JobTiming(loadMs: started.ms(to: clock)))))
+    }
   }
 
   private func sink(_ id: JobID, _ attempt: Int) -> JobSink {
@@ -129,11 +190,8 @@ package struct JobRunner: Sendable {
     switch end {
     case .succeeded(let result):
       do {
-        let artifacts =
-          result.artifacts.isEmpty ? [] : try await store.artifacts.take(result.artifacts, of: job.id, attempt: attempt)
-        var output = result.output.object ?? [:]
-        if let usage = result.usage, output["usage"] == nil { output["usage"] = usage }
-        await finish(job, attempt, .success(result: .object(output), artifacts: artifacts), timing)
+        let collected = try await inputs.collect(result, of: job.id, attempt: attempt)
+        await finish(job, attempt, .success(result: collected.result, artifacts: collected.artifacts), timing)
         return .good
       } catch {
         await store.artifacts.removeArtifacts(of: job.id, attempt: attempt)

@@ -22,36 +22,6 @@ package final class LiveJobs: Sendable {
   /// Finished jobs whose chunks are still kept.
   static let finishedKept = 32
 
-  struct Entry {
-    var attempt = 0
-    var handle: Handle?
-    var cancelRequested = false
-    /// The log of this job: chunk events of the current attempt, and state changes.
-    var log: [LiveEvent] = []
-    /// Index in the whole log of `log[0]`, and the attempt that it belongs to.
-    var base = 0
-    var baseAttempt = 0
-    var bytes = 0
-    var lastSeq = 0
-    var granted = 0
-    var latest: JobProgress?
-    var loading: (model: String, fraction: Double?)?
-    /// Raised with every progress or loading report.
-    var revision = 0
-    var watchers: [Int: Watcher] = [:]
-    var finished: JobState?
-  }
-
-  struct Watcher {
-    /// Index in the whole log of the next event.
-    var cursor: Int
-    var seenRevision = 0
-    /// The attempt whose events it takes now, and the greatest chunk sequence of that attempt it has taken.
-    var attempt = 0
-    var seq = 0
-    var waiting: CheckedContinuation<Void, Never>?
-  }
-
   private struct State {
     var entries: [JobID: Entry] = [:]
     var finished: [JobID] = []
@@ -60,7 +30,7 @@ package final class LiveJobs: Sendable {
     var idleWaiters: [Int: CheckedContinuation<Void, Never>] = [:]
     var nextIdleWaiter = 0
 
-    var isIdle: Bool { !entries.values.contains { $0.handle != nil } }
+    var isIdle: Bool { !entries.values.contains { $0.handle != nil || $0.isExpected } }
   }
   private let state = Mutex(State())
   private let credit: Int
@@ -113,6 +83,7 @@ package final class LiveJobs: Sendable {
       let isRestart = entry.attempt > 0 && attempt > 1
       entry.attempt = attempt
       entry.handle = handle
+      entry.isExpected = false
       entry.finished = nil
       entry.lastSeq = 0
       entry.granted = credit
@@ -169,6 +140,7 @@ package final class LiveJobs: Sendable {
   package func requeued(_ id: JobID) {
     update(id) { entry in
       entry.handle = nil
+      entry.isExpected = false
       entry.latest = nil
     }
     announceIdle()
@@ -180,6 +152,7 @@ package final class LiveJobs: Sendable {
       var entry = state.entries[id] ?? Entry()
       guard entry.finished == nil else { return [CheckedContinuation<Void, Never>]() }
       entry.handle = nil
+      entry.isExpected = false
       entry.finished = outcome
       LiveJobs.append(.finished(outcome), to: &entry)
       let wake = LiveJobs.waiters(&entry)
@@ -260,6 +233,19 @@ package final class LiveJobs: Sendable {
       }
       state.entries[id] = nil
     }
+  }
+
+  /// The job has been handed to an engine that is being started: until it runs there, or is given back, things are not
+  /// idle.
+  package func expect(_ id: JobID) {
+    state.withLock { $0.entries[id, default: Entry()].isExpected = true }
+  }
+
+  /// The engine did not come about: the job is in line again.
+  package func unexpect(_ id: JobID) {
+    state.withLock { $0.entries[id]?.isExpected = false }
+    retract(id)
+    announceIdle()
   }
 
   /// Makes a job known before it is claimed, so that a cancel that comes between the two is not lost.
@@ -370,31 +356,5 @@ package final class LiveJobs: Sendable {
       }
       waiter?.resume()
     }
-  }
-
-  private static func waiters(_ entry: inout Entry) -> [CheckedContinuation<Void, Never>] {
-    var out: [CheckedContinuation<Void, Never>] = []
-    for key in entry.watchers.keys {
-      if let waiter = entry.watchers[key]?.waiting.take() { out.append(waiter) }
-    }
-    return out
-  }
-
-  private static func append(_ event: LiveEvent, to entry: inout Entry) {
-    entry.log.append(event)
-    guard entry.bytes > historyBytes else { return }
-    // Drop the older half at once: dropping one at a time would move the rest each time. What a watcher has not taken yet
-    // stays: its credit bounds how much that can be.
-    let unread = entry.watchers.values.map { max(0, $0.cursor - entry.base) }.min() ?? entry.log.count
-    let drop = min(max(1, entry.log.count / 2), unread)
-    for dropped in entry.log.prefix(drop) {
-      switch dropped {
-      case .chunk(let chunk): entry.bytes -= chunk.weight
-      case .running(let attempt), .restart(let attempt): entry.baseAttempt = attempt
-      default: break
-      }
-    }
-    entry.log.removeFirst(drop)
-    entry.base += drop
   }
 }

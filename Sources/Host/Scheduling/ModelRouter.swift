@@ -13,6 +13,8 @@ package struct Route: Sendable, Equatable {
   package var lane: JobLane
   package var plugins: [String]
   package var model: ModelReference
+  /// Bytes of the model's files; 0 for models that live in the engine itself.
+  package var fileBytes: Int64 = 0
 }
 
 /// Decides which plugins serve a kind and model. Never falls back to another model or engine.
@@ -53,7 +55,8 @@ package struct ModelRouter: Sendable {
     case .success(let found):
       // By its full id: a plain file may be asked for without `.gguf`, but plugins' patterns know only whole names.
       return Route(
-        lane: JobLane(kind: kind, model: found.reference.id), plugins: serving.map(\.name), model: found.reference)
+        lane: JobLane(kind: kind, model: found.reference.id), plugins: serving.map(\.name), model: found.reference,
+        fileBytes: found.bytes)
     case .failure(let error):
       // Models that live in the engine itself need no files: those of engines that load none, or that name no model engine.
       let own = serving.filter { manifest in

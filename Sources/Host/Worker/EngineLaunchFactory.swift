@@ -12,7 +12,7 @@ package struct EngineLaunchFactory: Sendable {
 
   /// - Throws: `SourceDiagnostics` when the operator's settings do not fit the manifest; `HomeError` when a directory
   ///   cannot be made.
-  package func make(_ plugin: Plugin, slot: Int) throws -> EngineLaunch {
+  package func make(_ plugin: Plugin, slot: Int, devices: DeviceAssignment) throws -> EngineLaunch {
     let manifest = plugin.manifest
     let settings = configuration.plugin(plugin.name)
     let config = try PluginSettings.resolve(manifest: manifest, values: settings.settings, file: layout.configFile)
@@ -30,7 +30,7 @@ package struct EngineLaunchFactory: Sendable {
     return EngineLaunch(
       process: ProcessSpec(
         launcher: layout.launcher, command: plugin.arguments,
-        environment: engineEnvironment(manifest, settings, home: home, temporary: temporary),
+        environment: engineEnvironment(manifest, settings, home: home, temporary: temporary, devices: devices),
         workingDirectory: plugin.directory,
         limits: ProcessSpec.Limits(
           openFiles: manifest.limits.openFiles.map(UInt64.init) ?? 4096,
@@ -41,7 +41,8 @@ package struct EngineLaunchFactory: Sendable {
         config: config,
         directories: EngineDirectories(
           models: layout.modelsDirectory, cache: cache, work: FilePath.join(layout.dataDirectory, "work")),
-        resources: EngineResources(cpuThreads: max(1, threads), memoryBytes: memory)),
+        resources: EngineResources(
+          cpuThreads: max(1, threads), devices: devices.resources, memoryBytes: memory)),
       limits: SessionLimits(manifest.timeouts), shutdownGrace: min(manifest.timeouts.shutdown, .seconds(2)),
       temporaryDirectory: temporary)
   }
@@ -67,7 +68,8 @@ package struct EngineLaunchFactory: Sendable {
 
   /// Built from nothing: an engine sees no variable of the host but the ones named here.
   private func engineEnvironment(
-    _ manifest: PluginManifest, _ settings: PluginConfiguration, home: String, temporary: String
+    _ manifest: PluginManifest, _ settings: PluginConfiguration, home: String, temporary: String,
+    devices: DeviceAssignment
   ) -> [String: String] {
     var engine = [
       "PATH": environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin", "HOME": home, "TMPDIR": temporary,
@@ -76,7 +78,8 @@ package struct EngineLaunchFactory: Sendable {
     if let zone = environment["TZ"] { engine["TZ"] = zone }
     let granted = PluginSettings.environment(
       manifest: manifest, granted: settings.environmentGrant, host: environment)
-    return engine.merging(granted) { own, _ in own }
+    // Devices last: what was assigned is not for the environment to widen.
+    return engine.merging(granted) { own, _ in own }.merging(devices.environment) { $1 }
   }
 }
 

@@ -41,6 +41,9 @@ package final class Worker: Sendable {
   let fleet: PluginFleet
   let intake: JobIntake
   let resources: MachineResources
+  let inputs: InputStage
+  let residency: Residency
+  let devices: DeviceInventory
   let upkeep = Nap()
   let changes = ChangeSignal()
   let startedAt = Timestamp.now()
@@ -80,8 +83,24 @@ package final class Worker: Sendable {
     let leftovers = try Leftovers(directory: FilePath.join(options.layout.stateDirectory, "engines"))
     let swept = leftovers.sweep()
     if !swept.ended.isEmpty { log.write(.warn, "host", "ended \(swept.ended.count) engines of a former life") }
-    let dispatcher = Dispatcher(clock: clock, limit: configuration.scheduling.maxConcurrentJobs, alarm: upkeep)
+    let dispatcher = Dispatcher(
+      clock: clock, limit: configuration.scheduling.maxConcurrentJobs, maxWait: configuration.fairness.maxWait,
+      alarm: upkeep)
     self.dispatcher = dispatcher
+    var inputSettings = InputSettings()
+    inputSettings.maxInputBytes = configuration.inputs.maxBytes
+    inputSettings.allowPrivateAddresses = configuration.inputs.allowPrivateAddresses
+    let inputs = try InputStage(store: store, settings: inputSettings, clock: clock)
+    self.inputs = inputs
+    let devices = DeviceInventory(
+      configured: configuration.devices, probes: .machine(environment: options.environment), clock: clock)
+    self.devices = devices
+    let residency = Residency(
+      policy: ResidencyPolicy(configuration, resources), probe: .machine(devices),
+      footprints: Footprints(path: FilePath.join(options.layout.stateDirectory, "footprints.json")), clock: clock,
+      log: log,
+      onChange: { dispatcher.match() })
+    self.residency = residency
     let marks = PluginMarks(path: FilePath.join(options.layout.stateDirectory, "plugins.json")) {
       log.write(.error, "host", $0)
     }
@@ -101,9 +120,16 @@ package final class Worker: Sendable {
           dispatcher: dispatcher,
           runner: JobRunner(
             store: store, live: live, dispatcher: dispatcher, router: { [unowned fleet] in fleet.router }, clock: clock,
-            deaths: deaths, log: log),
+            deaths: deaths, inputs: inputs, residency: residency, log: log),
           spawner: ProcessSpawner(leftovers: leftovers), clock: clock, log: log,
-          launch: { try factory.make($0, slot: $1) }, modelEngine: { models.catalogue.entry($0)?.engine },
+          launch: { try factory.make($0, slot: $1, devices: $2) },
+          assign: { plugin in
+            let found = devices.snapshot.devices
+            return try DeviceChoice.choose(
+              plugin: plugin.name, prefer: plugin.manifest.device.prefer,
+              setting: configuration.plugin(plugin.name).devices, devices: found,
+              free: residency.unheld(of: found), processes: residency.processesByDevice)
+          }, residency: residency, modelEngine: { models.catalogue.entry($0)?.engine },
           claimModel: { try? models.acquireUse($0) },
           restart: RestartPolicy.Settings(configuration.restart))
       },
@@ -114,8 +140,8 @@ package final class Worker: Sendable {
       })
     self.fleet = fleet
     intake = JobIntake(
-      store: store, dispatcher: dispatcher, live: live, router: { [unowned fleet] in fleet.router }, clock: clock,
-      upkeep: upkeep)
+      store: store, dispatcher: dispatcher, live: live, router: { [unowned fleet] in fleet.router },
+      inputs: inputs, residency: residency, clock: clock, upkeep: upkeep)
     intakeBox.withLock { $0 = intake }
   }
 
@@ -162,13 +188,19 @@ package final class Worker: Sendable {
   /// - Parameter ready: called once, when jobs are taken.
   /// - Throws: when the control socket cannot be served.
   package func run(ready: @escaping @Sendable () -> Void = {}) async throws {
+    await lookAtDevices()
     try await intake.restore()
     await fleet.rescan()
     defer { try? store.close() }
     do {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { await self.fleet.run() }
+        group.addTask { await self.residency.run() }
         group.addTask { await self.keepUp() }
+        group.addTask {
+          await self.preload()
+          await Nap().rest(nil)
+        }
         group.addTask {
           await PluginWatcher(directories: self.options.layout.pluginDirectories.map(\.path), log: self.log).run {
             await self.fleet.rescan()
@@ -259,7 +291,10 @@ package final class Worker: Sendable {
       }
       dispatcher.match()
       let now = options.clock.now()
-      let due = [rest.map { now.advanced(by: $0) }, dispatcher.nextRelease, nextPrune].compactMap { $0 }.min()
+      let uploads = inputs.uploads.expire()
+      let due = [
+        rest.map { now.advanced(by: $0) }, uploads.map { now.advanced(by: $0) }, dispatcher.nextRelease, nextPrune,
+      ].compactMap { $0 }.min()
       await upkeep.rest(due.map { max(.milliseconds(1), now.duration(to: $0)) })
     }
   }

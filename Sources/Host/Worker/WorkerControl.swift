@@ -29,6 +29,14 @@ package struct WorkerControl: ControlHandler {
     case "jobs/get": return ["job": shown(try await worker.store.job(try jobID(params)))]
     case "jobs/cancel": return try await cancel(params)
     case "jobs/watch": return try await watch(params, events)
+    case "models/residency":
+      return ["models": .array(worker.residency.residentsJSON), "memory": worker.residency.memoryJSON]
+    case "models/load": return try await load(params)
+    case "models/unload":
+      let count = try await worker.unload(try FieldReader(params).requiredString("model"))
+      return ["unloaded": JSONValue(count)]
+    case "input/begin", "input/data", "input/end":
+      return try await worker.inputs.uploads.answer(method, params, connection: events.connection)
     case "pause": return setIntake(.paused)
     case "resume": return setIntake(.open)
     case "drain": return try await drain(params, events)
@@ -41,6 +49,20 @@ package struct WorkerControl: ControlHandler {
         code: RPCError.methodNotFoundCode,
         message: "this worker (\(worker.options.version)) does not know \(method): restart it after an update")
     }
+  }
+
+  package func ended(_ connection: ControlConnectionID) async { worker.inputs.uploads.ended(connection) }
+
+  private func load(_ params: JSONValue) async throws -> JSONValue {
+    let fields = try FieldReader(params)
+    let keepAlive = try fields.double("keepAliveSeconds")
+    if let keepAlive, !(keepAlive >= 0 && keepAlive <= 86_400 * 365) {
+      throw RPCError(control: .badInput, "keepAliveSeconds must be between 0 and a year")
+    }
+    try await worker.load(
+      try fields.requiredString("model"), pin: try fields.bool("pin"),
+      keepAlive: keepAlive.map { .milliseconds(Int64($0 * 1000)) })
+    return [:]
   }
 
   // MARK: Plugins
@@ -89,7 +111,7 @@ package struct WorkerControl: ControlHandler {
       guard let text = value.string else { throw RPCError(control: .badInput, "labels.\(key) must be a string") }
       labels[key] = text
     }
-    var task = try fields.object("task")?.object ?? [:]
+    var task = try await worker.inputs.task(of: fields).object ?? [:]
     task["kind"] = nil  // Some callers repeat the kind inside, as the studio's tasks do.
     let result = try await worker.intake.submit(
       JobRequest(

@@ -25,6 +25,14 @@ struct WorkerReport {
       "coordinators": .array(
         [["name": "local", "state": "serving"]]
           + worker.options.coordinators.map { ["name": .string($0.coordinator.name), "state": "running"] }),
+      "memory": worker.residency.memoryJSON,
+      "devices": .array(
+        worker.devices.snapshot.devices.map { device in
+          .compact([
+            "id": .string(device.id.description), "name": .string(device.name), "uuid": JSONValue(device.uuid),
+            "memoryBytes": JSONValue(device.memoryBytes), "freeBytes": JSONValue(device.freeBytes),
+          ])
+        }),
       "store": [
         "commits": JSONValue(statistics.commits), "fsyncShare": .double(statistics.syncShare),
         "fsyncSeconds": .double(Double(statistics.syncNanoseconds) / 1e9),
@@ -81,7 +89,7 @@ struct WorkerReport {
     return .compact([
       "pid": JSONValue(process.pid), "state": .string(state),
       "startedAt": .string(Timestamp.text(milliseconds: process.startedAt)), "jobs": JSONValue(process.jobs),
-      "models": JSONValue(process.models()),
+      "models": JSONValue(process.models()), "devices": JSONValue(process.devices),
       "rssBytes": process.pid.map { JSONValue(ProcessTable.residentBytes($0)) } ?? .null,
     ])
   }

@@ -2,8 +2,15 @@ import Synchronization
 
 /// One job in the hands of an engine. Valid until `run` returns; what is sent later is dropped.
 public final class EngineJob: Sendable {
-  /// The job's params as the host sent them.
-  public let parameters: JobRunParameters
+  /// The job's params. A task that came as a file stands in `task`, as any other.
+  public var parameters: JobRunParameters {
+    var parameters = sent
+    if let task = loadedTask.withLock({ $0 }) { parameters.task = task }
+    return parameters
+  }
+
+  private let sent: JobRunParameters
+  private let loadedTask = Mutex<JSONValue?>(nil)
 
   private struct State {
     var credit: Int
@@ -19,23 +26,23 @@ public final class EngineJob: Sendable {
   private let wire: WireWriter
 
   init(parameters: JobRunParameters, wire: WireWriter) {
-    self.parameters = parameters
+    sent = parameters
     self.wire = wire
     state = Mutex(State(credit: parameters.credit))
   }
 
   /// The job's id.
-  public var id: String { parameters.jobID }
+  public var id: String { sent.jobID }
   /// The kind: `llm`, `audio_tts` …
-  public var kind: String { parameters.kind }
+  public var kind: String { sent.kind }
   /// The id of the model that was asked for, when the host named one.
-  public var modelID: String? { parameters.model?.id }
+  public var modelID: String? { sent.model?.id }
   /// The parameters of the work.
-  public var task: JSONValue { parameters.task }
+  public var task: JSONValue { loadedTask.withLock { $0 } ?? sent.task }
   /// The task, for reading typed members with errors that name them; throws `bad_input`.
   public func taskFields() throws -> FieldReader { try FieldReader(task, path: "task") }
-  /// Absolute path of an empty directory for this job's files.
-  public var workDirectory: String { parameters.workDirectory }
+  /// Absolute path of the directory for this job's files; empty at first but for the inputs.
+  public var workDirectory: String { sent.workDirectory }
 
   /// True as soon as the host has cancelled the job. Cheap; any thread.
   public var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
@@ -98,6 +105,13 @@ public final class EngineJob: Sendable {
     wire.send(
       .notification(
         method: Method.log, params: LogMessage(level: level, message: message, jobID: id, fields: fields).json))
+  }
+
+  /// Reads the task that the host has put into a file. Blocks; nothing to do when the task came with the message.
+  func loadTask() throws(EngineError) {
+    guard let name = sent.taskFile else { return }
+    let task = try ContentFile.readTask(name, in: workDirectory)
+    loadedTask.withLock { $0 = task }
   }
 
   func raiseCredit(through: Int) {

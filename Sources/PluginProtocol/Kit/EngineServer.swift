@@ -33,6 +33,8 @@ public final class EngineServer<E: Engine>: Sendable {
   private let jobs = Mutex<[String: EngineJob]>([:])
   private let lineLimit: Mutex<Int>
   private let phase = Mutex(Phase.fresh)
+  /// Large outputs may be files: the host understands them.
+  private let writesContentFiles = Atomic<Bool>(false)
 
   /// - Parameters:
   ///   - input: a blocking descriptor to read from; the caller keeps owning it.
@@ -234,9 +236,15 @@ public final class EngineServer<E: Engine>: Sendable {
         defer { phase.withLock { $0 = next } }
         let models = try await engine.initialize(parameters)
         next = .ready
+        var features = information.features.map(\.rawValue)
+        let contentFiles = Feature.contentFiles.rawValue
+        if parameters.features.contains(contentFiles) {
+          writesContentFiles.store(true, ordering: .relaxed)
+          if !features.contains(contentFiles) { features.append(contentFiles) }
+        }
         return InitializeResult(
           protocolVersion: version, engine: PeerVersion(name: information.name, version: information.version),
-          features: information.features.map(\.rawValue), concurrency: information.concurrency, models: models,
+          features: features, concurrency: information.concurrency, models: models,
           lineBytes: agreedLineBytes(parameters)
         ).json
       }
@@ -256,11 +264,22 @@ public final class EngineServer<E: Engine>: Sendable {
           jobs.withLock { $0[job.id] = nil }
         }
         try job.checkCancelled()
-        return try await engine.run(job).json
+        try job.loadTask()
+        return try wireResult(try await engine.run(job), in: job.workDirectory)
       }
     case .ended:
       break
     }
+  }
+
+  /// The result as it goes over the wire: an output that is too large for that becomes a file.
+  private func wireResult(_ result: JobRunResult, in directory: String) throws -> JSONValue {
+    guard writesContentFiles.load(ordering: .relaxed), result.outputFile == nil else { return result.json }
+    let bytes = result.output.bytes
+    guard bytes.count > ContentLimits.inlineBytes else { return result.json }
+    var result = result
+    result.outputFile = try ContentFile.writeOutput(bytes, in: directory)
+    return result.json
   }
 
   private func answer(_ id: RequestID, _ body: () async throws -> JSONValue) async {

@@ -6,9 +6,13 @@ public struct JobRunParameters: Equatable, Sendable {
   public var attempt: Int
   public var kind: String
   public var model: ModelReference?
-  /// The parameters of the work, by kind.
+  /// The parameters of the work, by kind. Not sent when there is a `taskFile`.
   public var task: JSONValue
-  /// Absolute path of an empty directory for this attempt's files.
+  /// Name of the file in the work directory that holds the task; nil when it is here.
+  public var taskFile: String?
+  /// What the host knows of the task's inputs, by the member of the task that names them; in the order of the URLs.
+  public var inputs: [String: [JobInput]]
+  /// Absolute path of a directory for this attempt's files; empty but for the inputs and the task.
   public var workDirectory: String
   /// Seconds from now until nobody wants the result any more.
   public var deadlineSeconds: Double?
@@ -19,13 +23,16 @@ public struct JobRunParameters: Equatable, Sendable {
 
   public init(
     jobID: String, attempt: Int = 1, kind: String, model: ModelReference? = nil, task: JSONValue,
-    workDirectory: String, deadlineSeconds: Double? = nil, credit: Int = defaultChunkCredit, traceparent: String? = nil
+    taskFile: String? = nil, inputs: [String: [JobInput]] = [:], workDirectory: String,
+    deadlineSeconds: Double? = nil, credit: Int = defaultChunkCredit, traceparent: String? = nil
   ) {
     self.jobID = jobID
     self.attempt = attempt
     self.kind = kind
     self.model = model
     self.task = task
+    self.taskFile = taskFile
+    self.inputs = inputs
     self.workDirectory = workDirectory
     self.deadlineSeconds = deadlineSeconds
     self.credit = credit
@@ -40,6 +47,8 @@ public struct JobRunParameters: Equatable, Sendable {
     kind = try fields.requiredString("kind")
     if let nested = try fields.nested("model") { model = try ModelReference(nested) }
     task = try fields.object("task") ?? [:]
+    taskFile = try fields.string("taskFile")
+    inputs = try JobInput.all(try fields.nested("inputs"))
     workDirectory = try fields.requiredString("workDirectory")
     deadlineSeconds = try fields.double("deadlineSeconds")
     credit = try fields.int("credit") ?? defaultChunkCredit
@@ -50,7 +59,8 @@ public struct JobRunParameters: Equatable, Sendable {
   public var json: JSONValue {
     .compact([
       "jobId": .string(jobID), "attempt": JSONValue(attempt), "kind": .string(kind), "model": model?.json ?? .null,
-      "task": task, "workDirectory": .string(workDirectory), "deadlineSeconds": JSONValue(deadlineSeconds),
+      "task": taskFile == nil ? task : .null, "taskFile": JSONValue(taskFile), "inputs": JobInput.json(inputs),
+      "workDirectory": .string(workDirectory), "deadlineSeconds": JSONValue(deadlineSeconds),
       "credit": JSONValue(credit), "trace": traceparent.map { ["traceparent": .string($0)] } ?? .null,
     ])
   }
@@ -58,15 +68,21 @@ public struct JobRunParameters: Equatable, Sendable {
 
 /// Result of `job/run`: the job's only terminal message when it went well.
 public struct JobRunResult: Equatable, Sendable {
-  /// What the job produced, by kind.
+  /// What the job produced, by kind. Not sent when there is an `outputFile`.
   public var output: JSONValue
+  /// The file of the work directory that holds the output; nil when it is here.
+  public var outputFile: OutputFile?
   /// Files in the work directory that belong to the result.
   public var artifacts: [ArtifactDeclaration]
   /// Counts for accounting: tokens, seconds, steps.
   public var usage: JSONValue?
 
-  public init(output: JSONValue = [:], artifacts: [ArtifactDeclaration] = [], usage: JSONValue? = nil) {
+  public init(
+    output: JSONValue = [:], outputFile: OutputFile? = nil, artifacts: [ArtifactDeclaration] = [],
+    usage: JSONValue? = nil
+  ) {
     self.output = output
+    self.outputFile = outputFile
     self.artifacts = artifacts
     self.usage = usage
   }
@@ -75,6 +91,7 @@ public struct JobRunResult: Equatable, Sendable {
   public init(_ json: JSONValue) throws(FieldError) {
     let fields = try FieldReader(json, path: "result")
     output = try fields.object("output") ?? [:]
+    if let file = try fields.nested("outputFile") { outputFile = try OutputFile(file) }
     artifacts = []
     for artifact in try fields.list("artifacts") { artifacts.append(try ArtifactDeclaration(artifact)) }
     usage = try fields.object("usage")
@@ -82,7 +99,10 @@ public struct JobRunResult: Equatable, Sendable {
 
   /// The result as it stands on the wire.
   public var json: JSONValue {
-    .compact(["output": output, "artifacts": .array(artifacts.map(\.json)), "usage": usage ?? .null])
+    .compact([
+      "output": outputFile == nil ? output : .null, "outputFile": outputFile?.json ?? .null,
+      "artifacts": .array(artifacts.map(\.json)), "usage": usage ?? .null,
+    ])
   }
 }
 

@@ -30,6 +30,9 @@ public enum Feature: String, CaseIterable, Sendable {
   case progress
   /// The engine answers `model/load` and `model/unload`, and keeps models between jobs.
   case modelResidency = "model-residency"
+  /// The engine reads a large task from a file of its work directory (`taskFile`) and writes a large output to one
+  /// (`outputFile`). The kit does both, and names this by itself.
+  case contentFiles = "content-files"
 }
 
 /// How many chunks an engine may send beyond the last one that the host has taken, unless `job/run` says otherwise.

@@ -6,17 +6,19 @@ import Synchronization
 /// `stoker models`.
 struct ModelsCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "models", abstract: "Fetch, check and remove models.",
+    commandName: "models", abstract: "Fetch, load, check and remove models.",
     discussion: """
-      None of these needs a running worker. Models are known from a built-in list and from models.yaml; a .gguf file in the \
-      models directory is known by its name.
+      Models are known from a built-in list and from models.yaml; a .gguf file in the models directory is known by its name. \
+      Only load and unload need a running worker. An id that is not known is wrong usage (exit status 2).
 
       EXAMPLES
         stoker models
-        stoker models pull smollm2-135m-instruct
+        stoker models pull --for stt
+        stoker models load smollm2-135m-instruct --pin
       """,
     subcommands: [
-      ModelsListCommand.self, ModelsPullCommand.self, ModelsVerifyCommand.self, ModelsRemoveCommand.self,
+      ModelsListCommand.self, ModelsPullCommand.self, ModelsLoadCommand.self, ModelsUnloadCommand.self,
+      ModelsVerifyCommand.self, ModelsRemoveCommand.self,
     ],
     defaultSubcommand: ModelsListCommand.self)
 
@@ -35,25 +37,29 @@ struct ModelsCommand: AsyncParsableCommand {
 /// `stoker models list`.
 struct ModelsListCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "list", abstract: "List the models that are known, and what is here of them.",
-    discussion: "EXAMPLES\n  stoker models list\n  stoker models list --json")
+    commandName: "list", abstract: "List the models that are known, and where they are.",
+    discussion: """
+      The state is absent, partial (a pull was interrupted), downloading, unverified (changed since it was last read), ready or \
+      damaged; of a model in the memory of an engine of the running worker loading or loaded, with the engine, since when, \
+      and what it holds.
+
+      EXAMPLES
+        stoker models list
+        stoker models list --json
+      """)
   @OptionGroup var global: GlobalOptions
 
   func run() async throws {
     let models = try ModelsCommand.store(global).list()
-    if global.json { return try global.console.json(["models": .array(models.map(\.json))]) }
-    var table = Table([
-      .init(title: "MODEL", isFlexible: true), .init(title: "KIND"), .init(title: "ENGINE"),
-      .init(title: "STATE", colour: JobDetails.colour), .init(title: "SIZE", isNumeric: true),
-      .init(title: "LICENSE", isFlexible: true),
-    ])
-    for model in models {
-      table.add([
-        model.id, model.kind.cliName, model.engine, model.state.name, model.bytes.map(Human.bytes) ?? "",
-        model.license ?? "",
-      ])
+    var residents: [Resident] = []
+    do {
+      residents = try await Resident.all(of: try? global.worker())
+    } catch let error as RPCError {
+      global.console.note("stoker: the worker does not say what is loaded: \(error.message)")
     }
-    for line in table.lines(for: global.console) { try global.console.line(line) }
+    let screen = ModelScreen(models: models, residents: residents, now: Wall.now())
+    if global.json { return try global.console.json(screen.json) }
+    for line in screen.table().lines(for: global.console) { try global.console.line(line) }
     for model in models {
       if case .damaged(let reason) = model.state { global.console.note("\(model.id): \(reason)") }
     }
@@ -65,19 +71,48 @@ struct ModelsPullCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "pull", abstract: "Fetch models.",
     discussion: """
-      Goes on where an earlier pull stopped, checks what it got, and is done at once when everything is there.
+      Goes on where an earlier pull stopped, checks what it got, and is done at once when everything is there. Some models come \
+      in parts, which are put together, or in another format, from which they are converted; --for KIND fetches the kind's \
+      default model: for llm smollm2-135m-instruct, for stt whisper-tiny.en, for tts piper-en_US-joe-medium. For other kinds, \
+      unless models.yaml has exactly one model of them, there is none, and the exit status is 4.
 
       EXAMPLES
         stoker models pull smollm2-135m-instruct
+        stoker models pull --for stt --for tts
       """)
   @OptionGroup var global: GlobalOptions
-  @Argument(help: ArgumentHelp("The models.", valueName: "id")) var ids: [String]
+  @Option(
+    name: .customLong("for"),
+    help: ArgumentHelp("Fetch the default model of a kind: llm, stt, tts; may be repeated.", valueName: "kind"),
+    completion: .list(JobKind.allCases.map(\.cliName)))
+  var kinds: [String] = []
+  @Argument(help: ArgumentHelp("The models.", valueName: "id")) var ids: [String] = []
 
   func run() async throws {
+    guard !ids.isEmpty || !kinds.isEmpty else {
+      throw CLIError.usage("name the models to fetch, or a kind with --for KIND; `stoker models list` shows them")
+    }
     let store = try ModelsCommand.store(global)
-    let entries = try ids.map { try store.entry($0) }
+    var entries = try ids.map { try store.entry($0) }
+    for name in kinds {
+      let kind = try JobKind(named: name)
+      let entry = try store.catalogue.defaultEntry(for: kind)
+      if !global.quiet, !global.json {
+        let size = entry.declaredBytes.map { ", \(Human.bytes($0))" } ?? ""
+        let license = entry.license.map { ", \($0)" } ?? ""
+        global.console.note(
+          "stoker: the default model for \(kind.cliName) is \(entry.id) (\(entry.engine)\(size)\(license))")
+      }
+      if !entries.contains(entry) { entries.append(entry) }
+    }
+    try await pull(entries, of: store)
+    if global.json { try global.console.json(["models": .array(try entries.map { try store.status($0).json })]) }
+  }
+
+  private func pull(_ entries: [ModelEntry], of store: ModelStore) async throws {
     let line = ProgressLine(global.console, isQuiet: global.quiet)
     defer { line.clear() }
+    let (console, isSilent) = (global.console, global.json || global.quiet)
     try await endedByInterrupt {
       for entry in entries {
         let meter = Mutex(DownloadMeter())
@@ -89,14 +124,12 @@ struct ModelsPullCommand: AsyncParsableCommand {
           line.show(ProgressBar(progress, meter: meter))
         }
         line.clear()
-        if !global.json, !global.quiet {
-          let status = try store.status(entry)
-          let size = status.bytes.map { ", \(Human.bytes($0))" } ?? ""
-          try global.console.line(global.console.shown("\(entry.id) is ready\(size): \(status.path ?? "")"))
-        }
+        guard !isSilent else { continue }
+        let status = try store.status(entry)
+        let size = status.bytes.map { ", \(Human.bytes($0))" } ?? ""
+        try console.line(console.shown("\(entry.id) is ready\(size): \(status.path ?? "")"))
       }
     }
-    if global.json { try global.console.json(["models": .array(try entries.map { try store.status($0).json })]) }
   }
 }
 

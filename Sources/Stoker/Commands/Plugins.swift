@@ -51,7 +51,7 @@ struct PluginsInspectCommand: AsyncParsableCommand {
   @Argument(help: "The plugin.") var name: String
 
   func run() async throws {
-    let answer = try await global.worker().call("plugins/inspect", ["name": .string(name)])
+    let answer = try await PluginScreen.ask("plugins/inspect", name, global)
     if global.json { return try global.console.json(answer) }
     for line in PluginScreen.details(answer, now: Wall.now(), for: global.console) { try global.console.line(line) }
   }

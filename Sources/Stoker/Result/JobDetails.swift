@@ -17,9 +17,9 @@ struct JobDetails {
 
   static func colour(_ state: String) -> Console.Colour? {
     switch state {
-    case "succeeded", "ready", "busy", "running": .green
+    case "succeeded", "ready", "loaded", "busy", "running": .green
     case "failed", "quarantined", "invalid", "damaged": .red
-    case "cancelled", "backoff", "disabled", "paused", "draining", "stopping": .yellow
+    case "cancelled", "backoff", "disabled", "paused", "draining", "stopping", "downloading", "loading": .yellow
     default: nil
     }
   }

@@ -60,10 +60,16 @@ enum PluginScreen {
 
   /// Asks for a change of one plugin and says what came of it.
   static func act(_ method: String, _ name: String, _ done: String, _ global: GlobalOptions) async throws {
-    let answer = try await global.worker().call(method, ["name": .string(name)])
+    let answer = try await ask(method, name, global)
     if global.json { return try global.console.json(answer) }
     guard !global.quiet else { return }
     try global.console.line(global.console.shown("\(name) \(done); it is \(state(answer["plugin"] ?? .null))"))
+  }
+
+  /// Asks about one plugin by its name.
+  static func ask(_ method: String, _ name: String, _ global: GlobalOptions) async throws -> JSONValue {
+    let worker = try global.worker()
+    return try await CLIError.naming { try await worker.call(method, ["name": .string(name)]) }
   }
 
   private static func state(_ plugin: JSONValue) -> String {

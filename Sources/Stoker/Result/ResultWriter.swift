@@ -8,6 +8,8 @@ struct ResultWriter {
   let job: JobView
   /// The worker's whole result instead of its text.
   let asJSON: Bool
+  /// How a transcript is written; nil as text.
+  var transcript: TranscriptFormat?
 
   /// Writes the result to a path and says where it lies.
   ///
@@ -19,7 +21,8 @@ struct ResultWriter {
       if artifacts.count == 1 { try copy(artifacts[0], to: path) } else { try copy(artifacts, into: path) }
     } else {
       try refuseDirectory(path)
-      try replace(path) { descriptor in try ResultWriter.write(try content(), to: descriptor, path) }
+      let content = try content()
+      try replace(path) { descriptor in try ResultWriter.write(content, to: descriptor, path) }
     }
     return path
   }
@@ -34,6 +37,7 @@ struct ResultWriter {
   }
 
   private func content() throws -> [UInt8] {
+    if let transcript { return Array(try transcript.text(of: job.json["result"] ?? .object([:])).utf8) }
     if asJSON { return Array(((job.json["result"] ?? .object([:])).prettyText + "\n").utf8) }
     guard let text = job.text else {
       return Array(((job.json["result"] ?? .object([:])).prettyText + "\n").utf8)

@@ -3,7 +3,7 @@ import Host
 
 /// Reads what a user names on the command line.
 enum InputFile {
-  /// Longest text taken, in bytes: what fits into one request.
+  /// Longest text taken, in bytes. A task of such a text is uploaded.
   static let maximumBytes = 16 << 20
 
   /// A file's text, or that of stdin for `-`.
@@ -22,7 +22,7 @@ enum InputFile {
       throw CLIError.usage("\(path): the file does not exist, or may not be read")
     }
     guard FilePath.kind(resolved) == .file else {
-      throw CLIError.usage("\(path) is not a file; name the recording itself")
+      throw CLIError.usage("\(path) is not a file; name the file itself")
     }
     guard access(resolved, R_OK) == 0 else {
       throw CLIError.usage("\(path) cannot be read: \(String(cString: strerror(errno)))")

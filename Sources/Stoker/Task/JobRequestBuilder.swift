@@ -1,6 +1,25 @@
 import Host
 import PluginProtocol
 
+/// A job to be submitted.
+struct JobSubmission: Sendable {
+  let kind: JobKind
+  /// What `jobs/submit` gets, but for uploads: an input from stdin is still `TaskInput.standardInput`.
+  var params: JSONValue
+  /// How the transcript is to be written; nil as plain text.
+  var transcript: TranscriptFormat?
+
+  /// The result is written in a way that text as it comes cannot be.
+  var isMadeAtTheEnd: Bool { transcript != nil && transcript != .txt }
+
+  /// - Throws: `CLIError` when the result cannot be printed as it comes.
+  func refuseStreaming() throws {
+    guard isMadeAtTheEnd, let transcript else { return }
+    throw CLIError.usage(
+      "--stream prints text as it comes, and \(transcript.rawValue) is made at the end; leave one out")
+  }
+}
+
 /// Makes the parameters of `jobs/submit` from a command line: from flags, or from a whole job in a file.
 struct JobRequestBuilder {
   var kind: String?
@@ -13,17 +32,15 @@ struct JobRequestBuilder {
   private static let members = ["kind", "model", "task", "priority", "deadlineSeconds", "idempotencyKey", "labels"]
 
   /// Takes the format from the name of the file that the result goes to, for kinds that have formats.
-  mutating func adoptFormat(ofOutput path: String?) {
-    guard flags.format == nil, jobFile == nil, let path, let kind, let named = try? JobKind(named: kind),
-      named == .image || named == .video
-    else { return }
-    let parts = FilePath.name(path).split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count > 1, let ending = parts.last, (1...8).contains(ending.utf8.count) else { return }
-    flags.format = String(ending)
+  ///
+  /// - Throws: `CLIError` when the name asks for something that the kind does not make.
+  mutating func adoptFormat(ofOutput path: String?) throws {
+    guard flags.format == nil, jobFile == nil, let path, let kind, let named = try? JobKind(named: kind) else { return }
+    flags.format = try TaskFormats.adopted(fromOutput: path, named)
   }
 
-  /// The request, and its kind.
-  func request() throws -> (kind: JobKind, params: JSONValue) {
+  /// The request for `jobs/submit`.
+  func request() throws -> JobSubmission {
     let named: JobKind? = if let kind { try JobKind(named: kind) } else { nil }
     var members: [String: JSONValue] = [:]
     let kind: JobKind
@@ -47,7 +64,8 @@ struct JobRequestBuilder {
     }
     members["kind"] = .string(kind.rawValue)
     try apply(to: &members)
-    return (kind, .compact(members))
+    let transcript = kind == .audioSTT ? flags.format.flatMap { TranscriptFormat(rawValue: $0.lowercased()) } : nil
+    return JobSubmission(kind: kind, params: .compact(members), transcript: transcript)
   }
 
   private func whole(_ path: String) throws -> [String: JSONValue] {

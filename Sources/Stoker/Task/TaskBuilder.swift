@@ -10,7 +10,7 @@ struct TaskBuilder {
   /// Makes a path absolute, and checks that it leads to a file.
   let locate: (String) throws -> String
 
-  /// Which flags belong to a kind; the first ones are those it cannot do without, one of them.
+  /// Which flags belong to a kind.
   static func flags(of kind: JobKind) -> [String] {
     switch kind {
     case .llm:
@@ -18,18 +18,32 @@ struct TaskBuilder {
         "--prompt", "--prompt-file", "--messages", "--system", "--max-tokens", "--temperature", "--top-p", "--stop",
         "--seed",
       ]
-    case .audioSTT: ["--file", "--language"]
-    case .audioTTS: ["--text", "--prompt-file", "--voice", "--speed"]
-    case .image: ["--prompt", "--prompt-file", "--width", "--height", "--steps", "--seed", "--format"]
-    case .video: ["--prompt", "--prompt-file", "--seconds", "--fps", "--width", "--height", "--format"]
+    case .audioSTT:
+      ["--file", "--url", "--language", "--translate", "--prompt", "--timestamps", "--vad", "--format"]
+    case .audioTTS: ["--text", "--text-file", "--voice", "--speed", "--speaker", "--language", "--format"]
+    case .image:
+      [
+        "--prompt", "--prompt-file", "--negative-prompt", "--width", "--height", "--steps", "--cfg-scale", "--sampler",
+        "--seed", "--init-image", "--strength", "--mask", "--ref-image", "--format",
+      ]
+    case .video:
+      [
+        "--prompt", "--prompt-file", "--negative-prompt", "--seconds", "--fps", "--width", "--height", "--init-image",
+        "--image", "--file", "--seed", "--format",
+      ]
     }
   }
 
-  /// The task, with the field names of the wire; what was not given is left out.
+  /// The task, with the field names of the wire; what was not given is left out. An input from stdin is
+  /// `TaskInput.standardInput`.
   func task() throws -> JSONValue {
     let own = TaskBuilder.flags(of: kind)
     if let stranger = flags.given.first(where: { !own.contains($0) }) {
       throw CLIError.usage("\(stranger) does not belong to \(kind.cliName), which takes \(own.joined(separator: ", "))")
+    }
+    let readers = flags.readingStandardInput
+    if readers.count > 1 {
+      throw CLIError.usage("stdin can be read once; give - to one of \(readers.joined(separator: ", ")) only")
     }
     switch kind {
     case .llm: return try llm()
@@ -50,38 +64,9 @@ struct TaskBuilder {
     ])
   }
 
-  private func speechToText() throws -> JSONValue {
-    guard let file = flags.file else { throw missing("--file PATH") }
-    return .compact(["inputUrl": .string(try url(file)), "language": JSONValue(flags.language)])
-  }
-
-  private func textToSpeech() throws -> JSONValue {
-    .compact([
-      "text": .string(try words(flags.text, "--text")), "voice": JSONValue(flags.voice),
-      "speed": JSONValue(try within(flags.speed, 0.1...10, "--speed")),
-    ])
-  }
-
-  private func image() throws -> JSONValue {
-    .compact([
-      "prompt": .string(try words(flags.prompt, "--prompt")), "width": try side(flags.width, "--width"),
-      "height": try side(flags.height, "--height"), "steps": JSONValue(try within(flags.steps, 1...10_000, "--steps")),
-      "seed": JSONValue(flags.seed), "ext": JSONValue(try format()),
-    ])
-  }
-
-  private func video() throws -> JSONValue {
-    .compact([
-      "prompt": .string(try words(flags.prompt, "--prompt")),
-      "seconds": JSONValue(try within(flags.seconds, 0.01...3600, "--seconds")),
-      "fps": JSONValue(try within(flags.fps, 1...240, "--fps")), "width": try side(flags.width, "--width"),
-      "height": try side(flags.height, "--height"), "ext": JSONValue(try format()),
-    ])
-  }
-
   private func messages() throws -> JSONValue {
     guard let path = flags.messages else {
-      return [["role": "user", "content": .string(try words(flags.prompt, "--prompt"))]]
+      return [["role": "user", "content": .string(try prompt())]]
     }
     guard flags.prompt == nil, flags.promptFile == nil else {
       throw CLIError.usage("--messages holds the whole conversation; leave out --prompt and --prompt-file")
@@ -112,58 +97,49 @@ struct TaskBuilder {
     return value
   }
 
-  /// The text that the job is about, from a flag, a file or stdin.
-  private func words(_ given: String?, _ flag: String) throws -> String {
-    let text: String
-    switch (given, flags.promptFile) {
-    case (nil, nil): throw missing("\(flag) TEXT or --prompt-file FILE")
-    case (.some, .some): throw CLIError.usage("\(flag) and --prompt-file say the same; leave one out")
-    case (.some("-"), nil): text = try readText("-")
-    case (.some(let given), nil): text = given
-    case (nil, .some(let path)): text = try readText(path)
-    }
-    guard text.contains(where: { !$0.isWhitespace }) else {
-      throw CLIError.usage("\(flag) is empty; \(kind.cliName) needs some text")
-    }
-    return text
-  }
-
-  /// A local file as a URL; URLs of the web stay what they are.
-  private func url(_ file: String) throws -> String {
-    if file.hasPrefix("https://") || file.hasPrefix("http://") { return file }
-    let unreserved = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/".utf8)
-    let hex = Array("0123456789ABCDEF".utf8)
-    var out = Array("file://".utf8)
-    for byte in try locate(file).utf8 {
-      if unreserved.contains(byte) {
-        out.append(byte)
-      } else {
-        out += [UInt8(ascii: "%"), hex[Int(byte >> 4)], hex[Int(byte & 15)]]
-      }
-    }
-    return String(decoding: out, as: UTF8.self)
-  }
-
   private func stops() throws -> [String] {
     guard flags.stop.allSatisfy({ !$0.isEmpty }) else { throw CLIError.usage("--stop must not be empty") }
     return flags.stop
   }
 
-  private func format() throws -> String? {
-    guard let format = flags.format else { return nil }
-    guard (1...8).contains(format.utf8.count),
-      format.utf8.allSatisfy({ ($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) })
-    else { throw CLIError.usage("--format must be a file's ending, such as png or mp4, not '\(format)'") }
-    return format.lowercased()
+  /// The prompt, from its flag, a file or stdin.
+  func prompt() throws -> String {
+    try words((flags.prompt, "--prompt"), (flags.promptFile, "--prompt-file"))
   }
 
-  private func side(_ value: Int?, _ flag: String) throws -> JSONValue {
+  /// The text that the job is about, from a flag, a file or stdin.
+  func words(_ said: (value: String?, flag: String), _ file: (value: String?, flag: String)) throws -> String {
+    let text: String
+    switch (said.value, file.value) {
+    case (nil, nil): throw missing("\(said.flag) TEXT or \(file.flag) FILE")
+    case (.some, .some): throw CLIError.usage("\(said.flag) and \(file.flag) say the same; leave one out")
+    case (.some("-"), nil): text = try readText("-")
+    case (.some(let said), nil): text = said
+    case (nil, .some(let path)): text = try readText(path)
+    }
+    guard text.contains(where: { !$0.isWhitespace }) else {
+      throw CLIError.usage("\(said.value == nil ? file.flag : said.flag) is empty; \(kind.cliName) needs some text")
+    }
+    return text
+  }
+
+  /// A flag's text as it stands; empty ones are refused.
+  func filled(_ value: String?, _ flag: String) throws -> JSONValue {
+    guard value != "" else { throw CLIError.usage("\(flag) must not be empty") }
+    return JSONValue(value)
+  }
+
+  func input(_ text: String?) throws -> JSONValue {
+    JSONValue(try text.map { try TaskInput(text: $0).url(locate: locate) })
+  }
+
+  func format() throws -> JSONValue { JSONValue(try flags.format.map { try TaskFormats.checked($0, kind) }) }
+
+  func side(_ value: Int?, _ flag: String) throws -> JSONValue {
     JSONValue(try within(value, 16...16_384, flag))
   }
 
-  private func within<Number: Comparable>(
-    _ value: Number?, _ range: ClosedRange<Number>, _ flag: String
-  ) throws -> Number? {
+  func within<Number: Comparable>(_ value: Number?, _ range: ClosedRange<Number>, _ flag: String) throws -> Number? {
     guard let value else { return nil }
     guard range.contains(value) else {
       throw CLIError.usage("\(flag) must be from \(range.lowerBound) to \(range.upperBound), not \(value)")
@@ -171,7 +147,7 @@ struct TaskBuilder {
     return value
   }
 
-  private func missing(_ what: String) -> CLIError {
+  func missing(_ what: String) -> CLIError {
     .usage("\(kind.cliName) needs \(what); see --help")
   }
 }

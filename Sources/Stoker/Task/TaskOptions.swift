@@ -24,10 +24,17 @@ struct TaskOptions: ParsableArguments {
     completion: .file(extensions: ["json"]))
   var job: String?
 
-  @Option(help: ArgumentHelp("llm, image, video: what to make; - reads stdin.", valueName: "text"))
+  @Option(
+    help: ArgumentHelp(
+      "llm, image, video: what to make; - reads stdin. stt: words that the recording is likely to begin with or to hold.",
+      valueName: "text"))
   var prompt: String?
-  @Option(help: ArgumentHelp("The prompt or text from a file; - is stdin.", valueName: "file"), completion: .file())
+  @Option(
+    help: ArgumentHelp("llm, image, video: the prompt from a file; - is stdin.", valueName: "file"), completion: .file()
+  )
   var promptFile: String?
+  @Option(help: ArgumentHelp("image, video: what not to show.", valueName: "text"))
+  var negativePrompt: String?
   @Option(help: ArgumentHelp("llm: a JSON array of {role, content}.", valueName: "file"), completion: .file())
   var messages: String?
   @Option(help: ArgumentHelp("llm: the system prompt.", valueName: "text"))
@@ -40,25 +47,67 @@ struct TaskOptions: ParsableArguments {
   var topP: Double?
   @Option(help: ArgumentHelp("llm: end before this text; may be repeated.", valueName: "text"))
   var stop: [String] = []
-  @Option(help: ArgumentHelp("llm, image: the same seed gives the same result.", valueName: "n"))
+  @Option(help: ArgumentHelp("llm, image, video: the same seed gives the same result.", valueName: "n"))
   var seed: UInt64?
-  @Option(help: ArgumentHelp("stt: the recording, a file or an http(s) URL.", valueName: "path"), completion: .file())
+  @Option(
+    help: ArgumentHelp("stt: the recording. video: what to convert or to draw. - reads stdin.", valueName: "path"),
+    completion: .file())
   var file: String?
-  @Option(help: ArgumentHelp("stt: the language spoken, such as en.", valueName: "code"))
+  @Option(help: ArgumentHelp("stt: the recording's URL, instead of --file.", valueName: "url"))
+  var url: String?
+  @Option(
+    help: ArgumentHelp("stt, tts: the language spoken, such as en; stt finds it out without.", valueName: "code"))
   var language: String?
+  @Flag(help: "stt: write what is said in English.")
+  var translate = false
+  @Option(
+    help: ArgumentHelp("stt: times of segments, or of words too.", valueName: "segment|word"),
+    completion: .list(["segment", "word"]))
+  var timestamps: String?
+  @Flag(help: "stt: leave out what is not speech; needs a model for it.")
+  var vad = false
   @Option(help: ArgumentHelp("tts: what to say; - reads stdin.", valueName: "text"))
   var text: String?
+  @Option(help: ArgumentHelp("tts: what to say, from a file; - is stdin.", valueName: "file"), completion: .file())
+  var textFile: String?
   @Option(help: ArgumentHelp("tts: the voice.", valueName: "name"))
   var voice: String?
   @Option(help: ArgumentHelp("tts: 1 is the voice's own speed.", valueName: "x"))
   var speed: Double?
+  @Option(help: ArgumentHelp("tts: which of a voice's speakers.", valueName: "n|name"))
+  var speaker: String?
   @Option(help: ArgumentHelp("image, video: pixels.", valueName: "n"))
   var width: Int?
   @Option(help: ArgumentHelp("image, video: pixels.", valueName: "n"))
   var height: Int?
   @Option(help: ArgumentHelp("image: sampling steps.", valueName: "n"))
   var steps: Int?
-  @Option(help: ArgumentHelp("image, video: the file's ending, such as png or mp4.", valueName: "ext"))
+  @Option(help: ArgumentHelp("image: how closely to follow the prompt.", valueName: "x"))
+  var cfgScale: Double?
+  @Option(help: ArgumentHelp("image: the sampling method, as the engine calls it.", valueName: "name"))
+  var sampler: String?
+  @Option(
+    help: ArgumentHelp("image, video: the picture to begin with; - reads stdin.", valueName: "path|url"),
+    completion: .file())
+  var initImage: String?
+  @Option(help: ArgumentHelp("image: how much of --init-image is changed, 0 to 1.", valueName: "x"))
+  var strength: Double?
+  @Option(
+    help: ArgumentHelp("image: white where the picture is changed; - reads stdin.", valueName: "path|url"),
+    completion: .file())
+  var mask: String?
+  @Option(
+    help: ArgumentHelp("image: a picture to edit by the prompt; - reads stdin.", valueName: "path|url"),
+    completion: .file())
+  var refImage: String?
+  @Option(
+    help: ArgumentHelp("video: a picture of a slide show; may be repeated; - reads stdin.", valueName: "path|url"),
+    completion: .file())
+  var image: [String] = []
+  @Option(
+    help: ArgumentHelp(
+      "What is made (png, jpg, webp; mp4, webm, gif, webp; wav, mp3, ogg, opus, flac), or, for stt, how the transcript is "
+        + "written (txt, json, srt, vtt). Without it the ending of -o says.", valueName: "name"))
   var format: String?
   @Option(help: ArgumentHelp("video: its length.", valueName: "x"))
   var seconds: Double?
@@ -67,12 +116,11 @@ struct TaskOptions: ParsableArguments {
 
   /// The request that these options stand for.
   ///
-  /// - Parameter output: where the result is to be written; its ending is the format of a picture or a film for which none
-  ///   was named.
-  func request(writingTo output: String?) throws -> (kind: JobKind, params: JSONValue) {
+  /// - Parameter output: where the result is to be written; its ending is the format when none was named.
+  func request(writingTo output: String?) throws -> JobSubmission {
     if let output { try ResultWriter.checkPlace(output) }
     var builder = builder
-    builder.adoptFormat(ofOutput: output)
+    try builder.adoptFormat(ofOutput: output)
     return try builder.request()
   }
 
@@ -80,10 +128,12 @@ struct TaskOptions: ParsableArguments {
     JobRequestBuilder(
       kind: kind, jobFile: job,
       flags: TaskFlags(
-        prompt: prompt, promptFile: promptFile, messages: messages, system: system, maxTokens: maxTokens,
-        temperature: temperature, topP: topP, stop: stop, seed: seed, file: file, language: language, text: text,
-        voice: voice, speed: speed, width: width, height: height, steps: steps, format: format, seconds: seconds,
-        fps: fps),
+        prompt: prompt, promptFile: promptFile, negativePrompt: negativePrompt, messages: messages, system: system,
+        maxTokens: maxTokens, temperature: temperature, topP: topP, stop: stop, seed: seed, file: file, url: url,
+        language: language, translate: translate, timestamps: timestamps, vad: vad, text: text, textFile: textFile,
+        voice: voice, speed: speed, speaker: speaker, width: width, height: height, steps: steps, cfgScale: cfgScale,
+        sampler: sampler, initImage: initImage, strength: strength, mask: mask, refImage: refImage, images: image,
+        format: format, seconds: seconds, fps: fps),
       common: JobFlags(
         model: model, priority: priority, deadline: deadline, idempotencyKey: idempotencyKey, labels: label))
   }

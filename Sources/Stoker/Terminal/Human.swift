@@ -28,7 +28,12 @@ enum Human {
   static func relative(_ timestamp: String?, now: Int64) -> String {
     guard let timestamp else { return "" }
     guard let then = milliseconds(timestamp) else { return timestamp }
-    let distance = abs(now - then) / 1000
+    return relative(milliseconds: then, now: now)
+  }
+
+  /// The same for milliseconds since 1970.
+  static func relative(milliseconds then: Int64, now: Int64) -> String {
+    let distance = Int64(clamping: now.subtractingReportingOverflow(then).partialValue.magnitude) / 1000
     let text: String
     switch distance {
     case ..<2: return "just now"

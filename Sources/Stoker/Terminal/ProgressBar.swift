@@ -93,6 +93,8 @@ extension ProgressBar {
     case .waiting: self.init(label: label, fraction: nil, detail: "another process is pulling it; waiting")
     case .checking: self.init(label: label, fraction: fraction, detail: "checking")
     case .extracting: self.init(label: label, fraction: fraction, detail: "unpacking")
+    case .joining: self.init(label: label, fraction: fraction, detail: "putting parts together")
+    case .converting: self.init(label: label, fraction: fraction, detail: "converting")
     case .ready: self.init(label: label, fraction: 1, detail: "ready")
     case .downloading:
       self.init(label: label, fraction: fraction, detail: meter.text(bytes: progress.bytes, total: progress.total))

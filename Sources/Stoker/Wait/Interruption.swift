@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import Synchronization
 
 /// What Ctrl-C and SIGTERM mean to somebody who waits for a job: first the job is cancelled, then patience is asked for,
 /// then the wait is left.
@@ -40,9 +41,39 @@ struct SignalWatch: Sendable {
 
   let events: AsyncStream<Event>
   fileprivate let feed: AsyncStream<Event>.Continuation
+  private let detour = Detour()
+
+  /// Where signals go instead of the events, for a while.
+  private final class Detour: Sendable {
+    let target = Mutex<AsyncStream<Void>.Continuation?>(nil)
+  }
 
   fileprivate init() {
     (events, feed) = AsyncStream.makeStream(of: Event.self, bufferingPolicy: .bufferingNewest(16))
+  }
+
+  fileprivate func take(_ signal: CInt) {
+    if let target = detour.target.withLock({ $0 }) { target.yield() } else { feed.yield(.signal(signal)) }
+  }
+
+  /// Runs something that the next signal ends: the body is cancelled, and `CLIError.interrupted` thrown. The events do not
+  /// have that signal then.
+  func endedBySignal<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
+    let (signals, target) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    detour.target.withLock { $0 = target }
+    defer { detour.target.withLock { $0 = nil } }
+    return try await withThrowingTaskGroup(of: Value?.self) { group in
+      group.addTask { try await body() }
+      group.addTask {
+        for await _ in signals { throw CLIError.interrupted }
+        return nil
+      }
+      defer { group.cancelAll() }
+      while let value = try await group.next() {
+        if let value { return value }
+      }
+      throw CLIError.interrupted
+    }
   }
 
   /// Reports that printing failed.
@@ -59,7 +90,7 @@ func withSignalWatch<Value>(_ body: (SignalWatch) async throws -> Value) async t
   let sources = signals.map { number in
     _ = signal(number, SIG_IGN)
     let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-    source.setEventHandler { watch.feed.yield(.signal(number)) }
+    source.setEventHandler { watch.take(number) }
     source.resume()
     return source
   }
@@ -75,18 +106,5 @@ func withSignalWatch<Value>(_ body: (SignalWatch) async throws -> Value) async t
 func endedByInterrupt<Value: Sendable>(
   _ body: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
-  try await withSignalWatch { watch in
-    try await withThrowingTaskGroup(of: Value?.self) { group in
-      group.addTask { try await body() }
-      group.addTask {
-        for await _ in watch.events { throw CLIError.interrupted }
-        return nil
-      }
-      defer { group.cancelAll() }
-      while let value = try await group.next() {
-        if let value { return value }
-      }
-      throw CLIError.interrupted
-    }
-  }
+  try await withSignalWatch { watch in try await watch.endedBySignal(body) }
 }

@@ -11,6 +11,8 @@ struct JobRunner: Sendable {
   var streams = false
   /// Where the result goes instead of stdout.
   var output: String?
+  /// How a transcript is written; nil as text.
+  var transcript: TranscriptFormat?
   var outlivesProgram = true
 
   /// Submits and returns the job without waiting for it.
@@ -23,10 +25,17 @@ struct JobRunner: Sendable {
     return job
   }
 
+  /// Uploads what has to be, and submits. A signal ends the upload at once.
+  func submit(_ request: JobSubmission, _ watch: SignalWatch) async throws -> JobView {
+    let uploader = Uploader(connection: connection, console: console, isQuiet: isQuiet || isJSON)
+    guard uploader.isNeeded(request) else { return try await submit(request.params) }
+    return try await submit(try await watch.endedBySignal { try await uploader.prepare(request) })
+  }
+
   /// Submits, waits, and delivers. Ctrl-C between the two still cancels the job.
-  func run(_ params: JSONValue) async throws {
+  func run(_ request: JobSubmission) async throws {
     try await withSignalWatch { watch in
-      let job = try await submit(params)
+      let job = try await submit(request, watch)
       try await follow(job.id, events: watch.events, outputFailed: watch.outputFailed)
     }
   }
@@ -53,13 +62,15 @@ struct JobRunner: Sendable {
   /// Prints or writes a finished job's result, and says how it went.
   func deliver(_ outcome: JobWaiter.Outcome) throws {
     let job = outcome.job
+    // Only a transcript is written as one.
+    let transcript = job.kind == JobKind.audioSTT.rawValue ? transcript : nil
     var place: String?
     if job.state == "succeeded" {
       if let output {
-        let writer = ResultWriter(job: job, asJSON: isJSON && job.artifacts.isEmpty)
+        let writer = ResultWriter(job: job, asJSON: isJSON && job.artifacts.isEmpty, transcript: transcript)
         place = "written to \(try writer.write(to: output))"
       } else if !isJSON, !outcome.printedText {
-        try printResult(job)
+        try printResult(job, transcript)
       }
     }
     if isJSON { try streams ? console.jsonLine(["type": "result", "job": job.json]) : console.json(job.json) }
@@ -74,7 +85,10 @@ struct JobRunner: Sendable {
     throw failure
   }
 
-  private func printResult(_ job: JobView) throws {
+  private func printResult(_ job: JobView, _ transcript: TranscriptFormat?) throws {
+    if let transcript {
+      return try console.line(console.shown(try transcript.text(of: job.json["result"] ?? .object([:]))))
+    }
     if let text = job.text { return try console.line(console.shown(text)) }
     guard !job.artifacts.isEmpty else { return try console.json(job.json["result"] ?? .object([:])) }
     for artifact in job.artifacts { try console.line(console.shown(artifact["path"]?.string ?? "")) }

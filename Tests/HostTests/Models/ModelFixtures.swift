@@ -132,3 +132,7 @@ final class LockedNumbers: Sendable {
     values.withLock { values in values.count > 1 ? values.removeFirst() : values.first ?? 0 }
   }
 }
+
+extension FileHash {
+  static func hex(ofBytes bytes: [UInt8]) -> String { hex(SHA256.hash(data: bytes)) }
+}

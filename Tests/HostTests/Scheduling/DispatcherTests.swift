@@ -10,6 +10,15 @@ final class Shared<Value: Sendable>: Sendable {
   func withLock<Result: Sendable>(_ body: @Sendable (inout Value) -> Result) -> Result { value.withLock { body(&$0) } }
 }
 
+extension Dispatcher {
+  /// Waits for a job of the lanes that `serves` accepts, all of which are at hand.
+  fileprivate func next(
+    _ place: Place, isWarm: Bool, serves: @escaping @Sendable (JobLane) -> Bool
+  ) async -> WaitingJob? {
+    await next(place, isWarm: isWarm, rank: { serves($0) ? .ready(.loaded, pools: []) : nil })
+  }
+}
+
 @Suite(.timeLimit(.minutes(1)))
 struct DispatcherTests {
   let clock = ManualHostClock()

@@ -7,8 +7,6 @@ struct ModelSettings: Sendable, Equatable {
   /// Negative for all.
   var gpuLayers = -1
   var usesMemoryMap = true
-  /// Models kept at a time.
-  var maxResident = 1
 
   static let contextRange = 256...(1 << 24)
 
@@ -16,7 +14,6 @@ struct ModelSettings: Sendable, Equatable {
     threads = max(1, parameters.resources.cpuThreads)
     let config = try FieldReader(parameters.config, path: "config")
     try read(config)
-    if let value = try config.int("maxResident") { maxResident = max(1, value) }
   }
 
   init() {}

@@ -14,6 +14,8 @@ struct Animation: Sendable {
 
   init(_ fields: FieldReader) throws {
     _ = try fields.requiredString("prompt")
+    // Senders fill in `mp4` where nobody has chosen; the output says what the file is.
+    _ = try Format.read(fields, known: ["webp", "mp4"])
     let seconds = try fields.double("seconds") ?? 2
     guard seconds > 0, seconds <= Animation.maximumSeconds else {
       throw EngineError(.badInput, "task.seconds must be above 0 and at most \(Int(Animation.maximumSeconds))")

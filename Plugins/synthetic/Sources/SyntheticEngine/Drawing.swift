@@ -1,6 +1,6 @@
 import PluginProtocol
 
-/// The picture of a task: always 512 by 512, PNG when the task says so and WEBP otherwise, the same pixels in both.
+/// The picture of a task: always 512 by 512, as WEBP or PNG, the same pixels in both.
 struct Drawing: Sendable {
   static let size = 512
   /// Members of the task that the pixels do not follow from.
@@ -11,7 +11,7 @@ struct Drawing: Sendable {
 
   init(_ fields: FieldReader) throws {
     _ = try fields.requiredString("prompt")
-    isPNG = try fields.string("ext") == "png"
+    isPNG = try Format.read(fields, known: ["webp", "png"]) == "png"
     pattern = Pattern(Fingerprint(task: fields.value, kind: "image", without: Drawing.unseen))
   }
 

@@ -27,7 +27,7 @@ struct SyntheticEngine<C: Clock>: Engine where C.Duration == Duration {
       try await pace(job, options, pieces: chat.pieces(options.chunks ?? Chat.completionTokens))
       return chat.result
     case "audio_stt":
-      let transcript = try Transcript(fields)
+      let transcript = try Transcript(fields, input: job.parameters.inputs["inputUrl"]?.first)
       try await pace(job, options)
       return transcript.result
     case "audio_tts":
@@ -35,11 +35,11 @@ struct SyntheticEngine<C: Clock>: Engine where C.Duration == Duration {
       try await pace(job, options)
       return try tone.result(in: job.workDirectory)
     case "image":
-      let drawing = try Drawing(fields)
+      let drawing = try Drawing(FieldReader(OriginalTask.of(job), path: "task"))
       try await pace(job, options)
       return try drawing.result(in: job.workDirectory)
     case "video":
-      let animation = try Animation(fields)
+      let animation = try Animation(FieldReader(OriginalTask.of(job), path: "task"))
       try await pace(job, options)
       return try animation.result(for: job)
     default:

@@ -9,6 +9,7 @@ struct Tone: Sendable {
   private let frequency: Int
 
   init(_ fields: FieldReader) throws {
+    _ = try Format.read(fields, known: ["wav"])
     let print = Fingerprint(of: [try fields.requiredString("text")]).bytes
     frequency = 220 + (Int(print[0]) << 8 | Int(print[1])) % 660
   }

@@ -47,12 +47,15 @@ package struct Abilities: Sendable, Equatable {
   package var sendsChunks: Bool
   package var reportsProgress: Bool
   package var keepsModels: Bool
+  /// Takes large tasks from a file and gives large outputs in one.
+  package var takesContentFiles: Bool
 
   package init(version: Int, features: [String]) {
     let names = Set(features)
     sendsChunks = names.contains(Feature.chunks.rawValue)
     reportsProgress = names.contains(Feature.progress.rawValue)
     keepsModels = names.contains(Feature.modelResidency.rawValue)
+    takesContentFiles = names.contains(Feature.contentFiles.rawValue)
   }
 }
 

@@ -1,0 +1,8 @@
+import PluginProtocol
+
+@main
+struct FFmpegMain {
+  static func main() async {
+    await EngineMain.run(FFmpegEngine())
+  }
+}

@@ -1,0 +1,8 @@
+import PluginProtocol
+
+@main
+struct Main {
+  static func main() async {
+    await EngineMain.run(WhisperEngine())
+  }
+}

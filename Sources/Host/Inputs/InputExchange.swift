@@ -1,0 +1,231 @@
+import CCurlShim
+import Glibc
+import PluginProtocol
+
+/// One request for an input and its answer, over libcurl. Redirects are not followed here: each needs a decision.
+///
+/// The address is judged when the socket is made for it, after all name resolution: a name that leads somewhere else
+/// a moment later gains nothing. Used by one thread; every call on it blocks.
+final class InputExchange {
+  struct Request {
+    var url: RemoteURL
+    /// Whether the connection may go to an address that is not public.
+    var allowsPrivate: Bool
+    /// When all must be over.
+    var deadline: ContinuousClock.Instant
+    var settings: InputSettings
+  }
+
+  private static let longestHead = 65_536
+  /// How often a cancellation is looked for, at least.
+  private static let pollMilliseconds: Int32 = 100
+  /// Thread-safe, once for the process.
+  private static let isReady = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
+
+  private let request: Request
+  private let onHead: (HTTPHead) throws -> Bool
+  private let onBody: (UnsafeRawBufferPointer) throws -> Void
+  private var head = HTTPHead()
+  private var headBytes = 0
+  private var isHeadComplete = false
+  /// The caller wants no body: the connection is dropped at its first byte.
+  private var isBodyUnwanted = false
+  private var failure: (any Error)?
+  private var refusedAddress = false
+  private var lastActivity = ContinuousClock.now
+  /// True when a socket was made for a public address.
+  private(set) var triedPublicAddress = false
+
+  init(
+    _ request: Request, onHead: @escaping (HTTPHead) throws -> Bool,
+    onBody: @escaping (UnsafeRawBufferPointer) throws -> Void
+  ) {
+    self.request = request
+    self.onHead = onHead
+    self.onBody = onBody
+  }
+
+  /// Runs the exchange to its end.
+  ///
+  /// - Throws: What the closures throw, or `InputFailure`.
+  func perform(cancel: () throws -> Void) throws -> HTTPHead {
+    guard Self.isReady, let easy = curl_easy_init() else { throw InputFailure(.resource, RemoteURL.noLibrary) }
+    defer { curl_easy_cleanup(easy) }
+    guard let multi = curl_multi_init() else { throw InputFailure(.resource, RemoteURL.noLibrary) }
+    defer { curl_multi_cleanup(multi) }
+    var headers: UnsafeMutablePointer<curl_slist>?
+    defer { curl_slist_free_all(headers) }
+    for header in ["Accept-Encoding: identity", "Accept: */*"] {
+      headers = curl_slist_append(headers, header) ?? headers
+    }
+    var reason = [CChar](repeating: 0, count: Int(CURL_ERROR_SIZE))
+    return try reason.withUnsafeMutableBufferPointer { reason in
+      try configure(easy, headers: headers, reason: reason.baseAddress)
+      guard curl_multi_add_handle(multi, easy) == CURLM_OK else { throw InputFailure(.resource, RemoteURL.noLibrary) }
+      defer { curl_multi_remove_handle(multi, easy) }
+      let code = try drive(multi, cancel: cancel)
+      if let failure { throw failure }
+      if code != CURLE_OK, !(code == CURLE_WRITE_ERROR && isBodyUnwanted) {
+        if refusedAddress { throw refusal }
+        let text = reason.baseAddress.map { String(cString: $0) } ?? ""
+        throw broken(code, text.isEmpty ? String(cString: curl_easy_strerror(code)) : text)
+      }
+      return head
+    }
+  }
+
+  private var refusal: InputFailure {
+    InputFailure(
+      .badInput,
+      request.url.scheme == .http
+        ? "\(request.url.redacted) does not resolve to this machine: use https"
+        : "\(request.url.redacted) leads to an address that is not public, where no input may come from")
+  }
+
+  private func broken(_ code: CURLcode, _ reason: String) -> InputFailure {
+    switch code {
+    // What another try will not change: the certificate, the URL, an answer that is not HTTP.
+    case CURLE_PEER_FAILED_VERIFICATION, CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL, CURLE_WEIRD_SERVER_REPLY:
+      InputFailure(.badInput, "\(request.url.redacted) cannot be fetched: \(reason)")
+    case CURLE_OUT_OF_MEMORY: InputFailure(.resource, "\(request.url.redacted) cannot be fetched: \(reason)")
+    default: InputFailure(.transient, "\(request.url.redacted) cannot be fetched: \(reason)")
+    }
+  }
+
+  private func configure(
+    _ easy: UnsafeMutableRawPointer, headers: UnsafeMutablePointer<curl_slist>?, reason: UnsafeMutablePointer<CChar>?
+  ) throws {
+    let context = Unmanaged.passUnretained(self).toOpaque()
+    let left = min(request.settings.connectTimeout, max(.milliseconds(1), request.deadline - .now))
+    var codes = [
+      stoker_curl_set_text(easy, CURLOPT_URL, request.url.text),
+      stoker_curl_set_text(easy, CURLOPT_PROTOCOLS_STR, request.url.scheme.rawValue),
+      stoker_curl_set_text(easy, CURLOPT_USERAGENT, "stoker"),
+      stoker_curl_set_long(easy, CURLOPT_FOLLOWLOCATION, 0),
+      stoker_curl_set_long(easy, CURLOPT_NOSIGNAL, 1),
+      stoker_curl_set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, Int(left.pollMilliseconds)),
+      stoker_curl_set_long(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1),
+      stoker_curl_set_long(easy, CURLOPT_NETRC, 0),
+      stoker_curl_set_long(easy, CURLOPT_FRESH_CONNECT, 1),
+      stoker_curl_set_pointer(easy, CURLOPT_ERRORBUFFER, reason),
+      stoker_curl_set_headers(easy, headers),
+      stoker_curl_on_header(easy, Self.headerArrived, context),
+      stoker_curl_on_body(easy, Self.bodyArrived, context),
+      stoker_curl_on_socket(easy, Self.openSocket, context),
+    ]
+    // Through a proxy the address that is connected to says nothing about where the bytes come from.
+    if request.url.scheme == .http || !request.allowsPrivate {
+      codes.append(stoker_curl_set_text(easy, CURLOPT_PROXY, ""))
+    }
+    if request.url.scheme == .https, let authorities = request.settings.certificateAuthorities {
+      codes.append(stoker_curl_set_text(easy, CURLOPT_CAINFO, authorities))
+    }
+    guard codes.allSatisfy({ $0 == CURLE_OK }) else {
+      throw InputFailure(.resource, "this libcurl lacks an option that is needed to fetch inputs: update it")
+    }
+  }
+
+  /// Turns the transfer's crank until it ends, stalls, or is cancelled.
+  private func drive(_ multi: UnsafeMutableRawPointer, cancel: () throws -> Void) throws -> CURLcode {
+    lastActivity = .now
+    while true {
+      var running: Int32 = 0
+      let code = curl_multi_perform(multi, &running)
+      guard code == CURLM_OK else { throw InputFailure(.transient, String(cString: curl_multi_strerror(code))) }
+      if running == 0 { break }
+      try cancel()
+      guard .now - lastActivity < request.settings.stallTimeout else {
+        throw InputFailure(
+          .transient, "\(request.url.redacted) sent nothing for \(request.settings.stallTimeout.short)")
+      }
+      guard ContinuousClock.now < request.deadline else {
+        throw InputFailure(.transient, "\(request.url.redacted) took longer than an input may take")
+      }
+      _ = curl_multi_poll(multi, nil, 0, Self.pollMilliseconds, nil)
+    }
+    var remaining: Int32 = 0
+    guard let message = curl_multi_info_read(multi, &remaining), message.pointee.msg == CURLMSG_DONE else {
+      throw InputFailure(.transient, "\(request.url.redacted) ended without a result")
+    }
+    return message.pointee.data.result
+  }
+
+  private func header(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    lastActivity = .now
+    if isHeadComplete { return true }
+    headBytes += bytes.count
+    guard headBytes <= Self.longestHead else {
+      failure = InputFailure(.badInput, "\(request.url.redacted) answered with more than 64 KiB of headers")
+      return false
+    }
+    let line = String(decoding: bytes, as: UTF8.self)
+    if line.hasPrefix("HTTP/") {
+      head = HTTPHead()
+      head.status = Int(line.split(separator: " ").dropFirst().first?.prefix(3) ?? "") ?? 0
+    } else if line == "\r\n" || line == "\n" {
+      // 1xx answers come before the real one.
+      guard head.status >= 200 else { return true }
+      isHeadComplete = true
+      do {
+        isBodyUnwanted = try !onHead(head)
+      } catch {
+        failure = error
+        return false
+      }
+    } else if let colon = line.utf8.firstIndex(of: UInt8(ascii: ":")) {
+      let value = line[line.utf8.index(after: colon)...].split(whereSeparator: \.isWhitespace).joined(separator: " ")
+      head.headers[line[..<colon].lowercased()] = value
+    }
+    return true
+  }
+
+  private func body(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    lastActivity = .now
+    guard !isBodyUnwanted, failure == nil else { return false }
+    do {
+      try onBody(bytes)
+      return true
+    } catch {
+      failure = error
+      return false
+    }
+  }
+
+  /// Whether a socket may be made for this address.
+  private func permits(_ address: UnsafePointer<sockaddr>, length: Int) -> Bool {
+    if request.url.scheme == .http {
+      // Plain text stays on this machine, whatever a name resolves to.
+      guard request.allowsPrivate, RemoteURL.isLoopback(address: address, length: length) else { return false }
+      return true
+    }
+    let isPublic = request.settings.isPublicAddress(address, length)
+    if isPublic { triedPublicAddress = true }
+    return isPublic || request.allowsPrivate
+  }
+
+  private static let headerArrived: curl_write_callback = { bytes, size, count, context in
+    guard let context, let bytes else { return 0 }
+    let exchange = Unmanaged<InputExchange>.fromOpaque(context).takeUnretainedValue()
+    return exchange.header(UnsafeRawBufferPointer(start: bytes, count: size * count)) ? size * count : 0
+  }
+
+  private static let bodyArrived: curl_write_callback = { bytes, size, count, context in
+    guard let context, let bytes else { return 0 }
+    let exchange = Unmanaged<InputExchange>.fromOpaque(context).takeUnretainedValue()
+    return exchange.body(UnsafeRawBufferPointer(start: bytes, count: size * count)) ? size * count : 0
+  }
+
+  private static let openSocket: curl_opensocket_callback = { context, _, address in
+    guard let context, let address else { return curl_socket_t(-1) }
+    let exchange = Unmanaged<InputExchange>.fromOpaque(context).takeUnretainedValue()
+    let isPermitted = withUnsafePointer(to: &address.pointee.addr) {
+      exchange.permits($0, length: Int(address.pointee.addrlen))
+    }
+    guard isPermitted else {
+      exchange.refusedAddress = true
+      return curl_socket_t(-1)
+    }
+    return socket(
+      address.pointee.family, address.pointee.socktype | Int32(SOCK_CLOEXEC.rawValue), address.pointee.protocol)
+  }
+}
