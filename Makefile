@@ -4,6 +4,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 # What the engines compute on: cpu, cuda, vulkan or hip.
 ACCEL ?= cpu
+# Which engines' libraries `make engines` builds: all, or some of llama, whisper, sdcpp and piper.
+ENGINES ?= all
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test build engines lint bench install packages clean
@@ -21,14 +23,14 @@ build: ## dist/: the program, its launcher and the plugins
 	@Tools/install-packages.sh --check build
 	@Tools/build.sh
 
-engines: ## the engines' native libraries, in .engines/ (ACCEL=cpu|cuda|vulkan|hip)
+engines: ## the engines' libraries, in .engines/ (ACCEL=cpu|cuda|vulkan|hip, ENGINES="llama ...")
 	@Tools/install-packages.sh --check build
-	@ACCEL=$(ACCEL) Tools/engines/llama.sh
+	@ACCEL=$(ACCEL) Tools/engines.sh $(ENGINES)
 
 lint: ## format and static checks
 	@Tools/lint.sh
 
-bench: build engines ## benchmarks beside their floors
+bench: engines build ## benchmarks beside their floors
 	@Tools/build.sh
 	@Benchmarks/run.sh
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds dist/: bin/stoker, libexec/stoker/launch, plugins/synthetic, and plugins/llama once .engines/llama is there.
+# Builds dist/: bin/stoker, libexec/stoker/, plugins/synthetic and plugins/ffmpeg, and the plugins whose libraries are in
+# .engines/.
 #
 # dist/ is a prefix: it runs where it stands, and `make install` copies it. Swift's own libraries are linked into the
 # programs, so that a machine without Swift can run them.
@@ -37,10 +38,10 @@ place() {
   mv "$2.new" "$2"
 }
 
-host_inputs=(Package.swift Tools/build.sh Sources Plugins/synthetic Plugins/ffmpeg)
+host_inputs=(Package.swift Tools/build.sh Tools/models Sources Plugins/synthetic Plugins/ffmpeg)
 host_outputs=(
   "$dist/bin/stoker" "$dist/libexec/stoker/launch" "$dist/plugins/synthetic/synthetic-engine"
-  "$dist/plugins/ffmpeg/ffmpeg-engine"
+  "$dist/plugins/ffmpeg/ffmpeg-engine" "$dist/libexec/stoker/convert/ctranslate2-to-ggml.py"
 )
 have_all() {
   local file
@@ -54,6 +55,7 @@ if ! { have_all "${host_outputs[@]}" && is_current host "${host_inputs[@]}"; }; 
   built=$(swift build "${flags[@]}" --show-bin-path)
   place "$built/stoker" "$dist/bin/stoker"
   place "$built/launch" "$dist/libexec/stoker/launch"
+  install -D -m 755 Tools/models/ctranslate2-to-ggml.py "$dist/libexec/stoker/convert/ctranslate2-to-ggml.py"
   place "$built/synthetic-engine" "$dist/plugins/synthetic/synthetic-engine"
   place "$built/ffmpeg-engine" "$dist/plugins/ffmpeg/ffmpeg-engine"
   for plugin in synthetic ffmpeg; do
@@ -63,16 +65,27 @@ if ! { have_all "${host_outputs[@]}" && is_current host "${host_inputs[@]}"; }; 
   say "$dist/bin/stoker has $(du -h --apparent-size "$dist/bin/stoker" | cut -f1), built in $((SECONDS - started)) s"
 fi
 
-llama_inputs=(
-  Package.swift Tools/build.sh Tools/engines/assemble-llama.sh .engines/llama/stamp Sources/PluginProtocol
-  Plugins/llama/{Package.swift,plugin.yaml,README.md,Sources}
-)
-if [[ ! -f .engines/llama/stamp ]]; then
-  say "without the llama plugin: its library is not built; run 'make engines' and then 'make build'"
-elif ! { have_all "$dist/plugins/llama/llama-engine" && is_current llama "${llama_inputs[@]}"; }; then
-  begin llama
-  say "the llama plugin"
-  Tools/engines/assemble-llama.sh "$dist/plugins/llama"
-  finish llama
-fi
+# engine_plugin NAME PROGRAM ASSEMBLE INPUT...: a plugin whose library is in .engines/NAME.
+engine_plugin() {
+  local name=$1 program=$2 assemble=$3
+  shift 3
+  if [[ ! -f .engines/$name/stamp ]]; then
+    say "without the $name plugin: its library is not built; run 'make engines' and then 'make build'"
+    return
+  fi
+  if have_all "$dist/plugins/$name/$program" && is_current "$name" Tools/build.sh ".engines/$name/stamp" "$@"; then
+    return
+  fi
+  begin "$name"
+  say "the $name plugin"
+  $assemble "$dist/plugins/$name"
+  finish "$name"
+}
+
+for name in llama whisper sdcpp; do
+  engine_plugin "$name" "$name-engine" "Tools/engines/assemble.sh $name" Tools/engines/assemble.sh Package.swift \
+    Sources/PluginProtocol Plugins/$name/{Package.swift,plugin.yaml,README.md,Sources}
+done
+engine_plugin piper run Tools/engines/assemble-piper.sh Tools/engines/assemble-piper.sh SDKs/python/stoker_engine.py \
+  Plugins/piper/{plugin.yaml,README.md,run,Sources}
 say "$dist/ is up to date"

@@ -13,6 +13,9 @@ target=${DESTDIR:-}$prefix
 
 install -D -m 755 "$dist/bin/stoker" "$target/bin/stoker"
 install -D -m 755 "$dist/libexec/stoker/launch" "$target/libexec/stoker/launch"
+for tool in "$dist"/libexec/stoker/convert/*; do
+  install -D -m 755 "$tool" "$target/libexec/stoker/convert/$(basename "$tool")"
+done
 
 # Each plugin is replaced whole: a worker that watches the directory never sees half of one.
 mkdir -p "$target/share/stoker/plugins"

@@ -13,6 +13,8 @@ cd "$root"
 wanted=("$@")
 logs=.build/test-logs
 model=smollm2-135m-instruct
+whisper_model=whisper-tiny.en
+voice=piper-en_US-joe-medium
 
 Tools/install-packages.sh test
 rm -rf "$logs"
@@ -85,30 +87,47 @@ swift_tests() {
   return "$status"
 }
 
-fetch_model() {
-  dist/bin/stoker models pull "$model" --home "$STOKER_TEST_HOME" || return
-  # The path, as the catalogue gives it.
-  STOKER_TEST_MODEL=$(dist/bin/stoker models list --json --home "$STOKER_TEST_HOME" |
+# model_path ID: the path of a model's first file, as the catalogue gives it.
+model_path() {
+  dist/bin/stoker models list --json --home "$STOKER_TEST_HOME" |
     python3 -c 'import json, sys
 models = json.load(sys.stdin)["models"]
-print(next(model["path"] for model in models if model["id"] == sys.argv[1]))' "$model") || return
-  [[ -f $STOKER_TEST_MODEL ]] && export STOKER_TEST_MODEL
+print(next(model["path"] for model in models if model["id"] == sys.argv[1]))' "$1"
+}
+
+fetch_models() {
+  local name
+  for name in "$model" "$whisper_model" "$voice"; do
+    dist/bin/stoker models pull "$name" --home "$STOKER_TEST_HOME" || return
+  done
+  STOKER_TEST_MODEL=$(model_path "$model") && STOKER_TEST_WHISPER=$(model_path "$whisper_model") &&
+    STOKER_TEST_VOICE=$(model_path "$voice") || return
+  [[ -f $STOKER_TEST_MODEL && -f $STOKER_TEST_WHISPER && -f $STOKER_TEST_VOICE ]] || return
+  export STOKER_TEST_MODEL
+  # No trained weights of an image model can be had everywhere: random ones do every step, and make noise.
+  python3 Tools/models/sd-fixture.py "$STOKER_TEST_CHECKPOINT"
 }
 
 # For the tests of the whole: the built program, a home whose models they may read, and the model's file.
 STOKER_TEST_HOME=$(demo_home)
 export STOKER_TEST_HOME
 export STOKER_TEST_DIST=$root/dist
+export STOKER_TEST_CHECKPOINT=$root/.engines/fixtures/sd-noise.safetensors
+export STOKER_TEST_SPEECH=$root/.engines/whisper/samples/jfk.wav
 
 runner lint Tools/lint.sh
-step engines Tools/engines/llama.sh
+step engines Tools/engines.sh
 step build Tools/build.sh
-step model fetch_model
+step models fetch_models
 
 runner swift swift_tests swift
 runner ffmpeg-engine python3 Plugins/ffmpeg/Tests/engine_test.py dist/plugins/ffmpeg
-runner llama-text swift_tests llama --package-path Plugins/llama
+for name in llama whisper sdcpp; do runner "$name-package" swift_tests "$name" --package-path "Plugins/$name"; done
 runner llama-engine python3 Plugins/llama/Tests/engine_test.py dist/plugins/llama "$STOKER_TEST_MODEL"
+runner whisper-engine python3 Plugins/whisper/Tests/engine_test.py dist/plugins/whisper "$STOKER_TEST_WHISPER" \
+  "$STOKER_TEST_SPEECH"
+runner sdcpp-engine python3 Plugins/sdcpp/Tests/engine_test.py dist/plugins/sdcpp "$STOKER_TEST_CHECKPOINT"
+runner piper-engine python3 Plugins/piper/Tests/engine_test.py dist/plugins/piper "$STOKER_TEST_VOICE"
 for script in Tests/*/run.py; do
   [[ -f $script ]] && runner "$(basename "$(dirname "$script")")" python3 "$script"
 done

@@ -322,6 +322,16 @@ def sides_are_rounded_up_and_a_lone_mask_is_told_to_be_useless(engine, model, sc
 
 
 @test
+def a_negative_prompt_works_with_a_scale(engine, model, scratch):
+    # What is wanted and unwanted alike cancels out: the picture is the one without a scale.
+    same = engine.run(task(steps=3, cfgScale=4, negativePrompt="an owl"))
+    assert difference(pixels(same["path"]), pixels(engine.first["path"])) < 2
+    other = engine.run(task(steps=3, cfgScale=4, negativePrompt="a house at night"))
+    assert difference(pixels(other["path"]), pixels(same["path"])) > 1
+    assert other["cfgScale"] == 4
+
+
+@test
 def an_initial_image_is_kept_by_strength(engine, model, scratch):
     path = picture(scratch, "start.png", 2 * SIDE, SIDE)
     initial = url(path)

@@ -36,6 +36,9 @@ package protocol CoordinatorDesk: Sendable {
   /// Finished jobs of this coordinator that it has not delivered, oldest first.
   func undelivered() async throws -> [Job]
 
+  /// A finished job's result, also when it lies in a file because it is large (`{"file": NAME, "bytes": N}` in the job).
+  func result(of job: Job) throws -> JSONValue?
+
   /// The other side has taken the result, or refused it for good: it leaves the outbox.
   func delivered(_ job: JobID) async throws
 }

@@ -23,14 +23,15 @@ struct InputFetch {
   func run(to path: String) throws {
     let part = path + ".part"
     do {
-      try FileCopy.create(part, durable: true) { descriptor in try fetch(into: descriptor, directory: path) }
+      try FileCopy.create(part, durable: true) { descriptor in try fetch(into: descriptor, below: Self.parent(of: path))
+      }
     } catch let failure as InputFailure {
       throw InputFailure(failure.failure, "\(field): \(failure.message)")
     }
     guard rename(part, path) == 0 else { throw InputFailure(errno, doing: "naming an input") }
   }
 
-  private func fetch(into descriptor: Int32, directory: String) throws {
+  private func fetch(into descriptor: Int32, below directory: String) throws {
     var url = url
     // A local user may name any address. Where a server sends us from there is another matter: only from a private
     // address on may the way lead to a private one.
@@ -48,7 +49,7 @@ struct InputFetch {
             return false
           }
           total = try length(head, url)
-          try FileCopy.checkSpace(parent(of: directory), needed: total ?? 0, floor: settings.keepFree)
+          try FileCopy.checkSpace(directory, needed: total ?? 0, floor: settings.keepFree)
           return true
         },
         onBody: { bytes in
@@ -57,7 +58,7 @@ struct InputFetch {
           guard written <= limit else { throw tooLarge(url) }
           if before == 0 || before / Int64(FileCopy.stride) != written / Int64(FileCopy.stride) {
             // A body of unknown length must not fill the disk.
-            try FileCopy.checkSpace(parent(of: directory), needed: Int64(FileCopy.stride), floor: settings.keepFree)
+            try FileCopy.checkSpace(directory, needed: Int64(FileCopy.stride), floor: settings.keepFree)
           }
           try FileCopy.write(bytes, to: descriptor)
           progress(written, total)
@@ -113,7 +114,7 @@ struct InputFetch {
     InputFailure(.badInput, "\(url.redacted) has more than \(limit) bytes, which is what this input may have")
   }
 
-  private func parent(of path: String) -> String {
+  private static func parent(of path: String) -> String {
     path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
   }
 }

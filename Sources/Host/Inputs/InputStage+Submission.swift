@@ -122,8 +122,8 @@ extension InputStage {
         try FileCopy.write(bytes, to: descriptor)
       }
       request.task = [InputSource.stagedTask: JSONValue(bytes.count)]
-      if request.identity == nil { request.identity = original }
     }
+    // Two requests are compared by what was sent, not by where it was put.
     if request.identity == nil { request.identity = original }
     try FileCopy.syncDirectory(directory)
     return request

@@ -36,6 +36,8 @@ package struct MemoryLedger: Sendable {
     }
     package var state = State.loading
     package var charge: MemoryAmounts
+    /// What its load was expected to take.
+    package var expected: MemoryAmounts
     /// Jobs that use it now.
     package var users = 0
     package var lastUsed: MonotonicInstant
@@ -78,7 +80,7 @@ package struct MemoryLedger: Sendable {
 
   /// A load begins: its need is reserved. The plan must have said `load`.
   package mutating func begin(_ key: Key, need: MemoryAmounts, now: MonotonicInstant, wall: Int64) {
-    residents[key] = Resident(charge: need, lastUsed: now, since: wall)
+    residents[key] = Resident(charge: need, expected: need, lastUsed: now, since: wall)
   }
 
   /// A load has ended well. `charge` is what it has really taken.

@@ -76,7 +76,8 @@ extension Residency {
             "id": .string(key.model), "plugin": JSONValue(seat?.plugin), "pid": JSONValue(seat?.engine.pid),
             "since": .int(resident.since), "state": .string(resident.state.rawValue),
             "device": .string(seat?.devices.map(\.description).joined(separator: ",").nonEmpty ?? "cpu"),
-            "bytes": .int(resident.charge.total), "users": JSONValue(resident.users),
+            "bytes": .int(resident.charge.total), "expectedBytes": .int(resident.expected.total),
+            "users": JSONValue(resident.users),
             "pinned": .bool(resident.isPinned),
           ])
         }

@@ -93,14 +93,8 @@ package struct ModelRouter: Sendable {
         service.kind == kind && !service.models.allSatisfy { $0.text.hasPrefix(ModelRouter.syntheticPrefix) }
       }
     }
-    guard let first = serving.first else { throw nobody(kind) }
-    guard serving.count == 1 else {
-      throw RoutingRefusal(
-        errorClass: "bad_input",
-        description:
-          "\(serving.map(\.name).joined(separator: " and ")) both serve \(kind.cliName): name a model with --model")
-    }
-    let services = first.serves.filter { $0.kind == kind }
+    guard !serving.isEmpty else { throw nobody(kind) }
+    let services = serving.flatMap { $0.serves.filter { $0.kind == kind } }
     let literal = services.flatMap(\.models).filter(\.isExact).map(\.text)
     let engines = Set(services.compactMap(\.modelEngine))
     let ready = models.list().filter { $0.kind == kind && engines.contains($0.engine) && $0.state == .ready }.map(\.id)

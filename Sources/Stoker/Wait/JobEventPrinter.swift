@@ -30,12 +30,19 @@ final class JobEventPrinter: Sendable {
     progress = ProgressLine(console, isQuiet: isQuiet)
   }
 
+  /// The text of a chunk: a piece of a longer text as it is, a segment of a transcript as a line of its own.
+  private static func text(of chunk: JSONValue) -> String? {
+    if let text = chunk["text"]?.string { return text }
+    guard let segment = chunk["data"]?["text"]?.string else { return nil }
+    return segment.drop { $0 == " " } + "\n"
+  }
+
   /// Takes one event of `jobs/watch`.
   func take(_ event: JSONValue) throws {
     if mode == .jsonLines { return try console.jsonLine(event) }
     switch event["type"]?.string {
     case "chunk":
-      guard mode == .text, let text = event["text"]?.string, !text.isEmpty else { return }
+      guard mode == .text, let text = JobEventPrinter.text(of: event), !text.isEmpty else { return }
       progress.clear()
       try console.write(console.shown(text))
       state.withLock { state in

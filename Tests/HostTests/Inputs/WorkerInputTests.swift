@@ -70,7 +70,8 @@ struct WorkerInputTests {
     let folder = try ModelTestFolder()
     let server = try ModelFaultServer(in: folder)
     let path = try folder.write("my file.wav", server.content)
-    try await home().life([]) { worker in
+    let home = try home()
+    try await home.life([]) { worker in
       let upload = try await UploadSender.send(path: path, over: InProcessConnection(WorkerControl(worker)))
       let job = try await run(
         worker,
@@ -87,8 +88,9 @@ struct WorkerInputTests {
           "input-aUrl.bin": hash, "input-bUrl.bin": hash, "input-cUrls-1.bin": hash, "input-dUrl.bin": hash,
         ])
       #expect(job["result"]?["inputs"]?["cUrls"]?.array?.first?["bytes"] == 200_000)
-      #expect(FileTree.names(in: worker.store.directory + "/jobs").isEmpty)
-      #expect(FileTree.names(in: worker.store.directory + "/work").isEmpty)
+    }
+    for place in ["jobs", "work", "uploads"] {
+      #expect(FileTree.names(in: home.path + "/data/" + place) == [], "\(place)")
     }
   }
 
