@@ -21,6 +21,7 @@ rm -rf "$logs"
 mkdir -p "$logs"
 
 passed=0 failed=0 skipped=0 summary=()
+declare -A beside_pid beside_started
 
 is_wanted() {
   ((${#wanted[@]} == 0)) && return 0
@@ -53,6 +54,25 @@ runner() {
   printf '\n== %s\n' "$name"
   "$@" 2>&1 </dev/null | tee "$logs/$name.log" || status=${PIPESTATUS[0]}
   finish_runner "$name" "$status" $((SECONDS - started))
+}
+
+# beside NAME COMMAND...: the same beside what runs until `collect NAME`, which shows and counts it. For runners that use
+# one processor and no clock that is tight.
+beside() {
+  local name=$1
+  shift
+  is_wanted "$name" || return 0
+  beside_started[$name]=$SECONDS
+  "$@" >"$logs/$name.log" 2>&1 </dev/null &
+  beside_pid[$name]=$!
+}
+collect() {
+  local name=$1 status=0
+  is_wanted "$name" || return 0
+  wait "${beside_pid[$name]}" || status=$?
+  printf '\n== %s\n' "$name"
+  cat "$logs/$name.log"
+  finish_runner "$name" "$status" $((SECONDS - beside_started[$name]))
 }
 
 # step NAME COMMAND...: what the runners need; without it they cannot go on.
@@ -124,9 +144,10 @@ runner swift swift_tests swift
 runner ffmpeg-engine python3 Plugins/ffmpeg/Tests/engine_test.py dist/plugins/ffmpeg
 for name in llama whisper sdcpp; do runner "$name-package" swift_tests "$name" --package-path "Plugins/$name"; done
 runner llama-engine python3 Plugins/llama/Tests/engine_test.py dist/plugins/llama "$STOKER_TEST_MODEL"
-runner whisper-engine python3 Plugins/whisper/Tests/engine_test.py dist/plugins/whisper "$STOKER_TEST_WHISPER" \
+beside whisper-engine python3 Plugins/whisper/Tests/engine_test.py dist/plugins/whisper "$STOKER_TEST_WHISPER" \
   "$STOKER_TEST_SPEECH"
 runner sdcpp-engine python3 Plugins/sdcpp/Tests/engine_test.py dist/plugins/sdcpp "$STOKER_TEST_CHECKPOINT"
+collect whisper-engine
 runner piper-engine python3 Plugins/piper/Tests/engine_test.py dist/plugins/piper "$STOKER_TEST_VOICE"
 for script in Tests/*/run.py; do
   [[ -f $script ]] && runner "$(basename "$(dirname "$script")")" python3 "$script"

@@ -47,9 +47,8 @@ def resident(worker, model):
     """The worker's record of a loaded model, or None."""
     for one in worker.json("models", "list")["models"]:
         if one["id"] == model:
-            return (one.get("residents") or one.get("loaded") or [None])[0]
+            return (one.get("residency") or [None])[0]
     return None
-
 
 
 def accuracy(worker, model):

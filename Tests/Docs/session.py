@@ -137,5 +137,6 @@ class Session:
         if not models or not models.is_dir():
             raise Skip("STOKER_TEST_HOME has no models")
         target = self.user / ".local/share/stoker/models"
-        if not target.exists():
-            shutil.copytree(models, target, symlinks=True)
+        for model in models.iterdir():
+            if model.is_dir() and not (target / model.name).exists():
+                shutil.copytree(model, target / model.name, symlinks=True)

@@ -31,18 +31,12 @@ class Piper(Engine):
         self.voices = {}
 
     def load(self, model, progress):
-        most = self.limits.get("maxResident", 1)
-        if len(self.voices) >= most:
-            raise Resource(
-                f"{len(self.voices)} voices are loaded ({', '.join(self.voices)}), as many as maxResident "
-                "allows: unload one, or raise plugins.piper.maxResident."
-            )
         voice, memory = load_voice(model, self.threads, progress)
         self.voices[model["id"]] = voice
         return {"memoryBytes": memory}
 
     def unload(self, model_id):
-        del self.voices[model_id]
+        self.voices.pop(model_id, None)
 
     def run(self, job):
         if job.kind != "audio_tts":

@@ -498,11 +498,6 @@ def bad_models_are_named(engine, model, scratch):
 
 
 @test
-def models_beyond_the_limit_are_refused(engine, model, scratch):
-    refused("resource", lambda: engine.load(model, "second"), "maxResident", "model")
-
-
-@test
 def jobs_leave_memory_flat_and_unload_gives_it_back(engine, model, scratch):
     before = engine.memory()
     for seed in range(2):

@@ -613,9 +613,8 @@ def bad_files_are_named(engine, model, scratch):
 
 
 @test
-def models_beyond_the_limit_are_refused_and_unload_gives_memory_back(engine, model, scratch):
+def a_second_model_lives_beside_the_first_and_unload_gives_memory_back(engine, model, scratch):
     engine.load(model, "second")
-    refused("resource", lambda: engine.load(model, "third"), "maxResident", "model, second")
     assert same_words(engine.run(scratch.jfk, "second")["text"], wrong=0)
     before = engine.memory()
     engine.unload("second")
@@ -650,7 +649,7 @@ def main():
     wanted = sys.argv[4:]
     counts = {"ok": 0, "not ok": 0, "skip": 0}
     scratch = Scratch(jfk)
-    engine = Engine(directory, {"maxResident": 2})
+    engine = Engine(directory, {})
     engine.loaded = engine.load(model)
     try:
         for function in TESTS:

@@ -68,11 +68,16 @@ private final class SocketSession: WorkerConnection {
     try await withTaskCancellationHandler {
       do {
         try await socket.send(frame)
-      } catch {
+      } catch let unsent {
         try Task.checkCancellation()
         // The worker may have said why before it hung up.
-        if let refusal = try? await answer(onEvent: nil) { return refusal }
-        throw error
+        do {
+          return try await answer(onEvent: nil)
+        } catch let refusal as RPCError {
+          throw refusal
+        } catch {
+          throw unsent
+        }
       }
       return try await answer(onEvent: onEvent)
     } onCancel: {

@@ -84,6 +84,13 @@ package struct JobRunner: Sendable {
         progress: { live.report(id, attempt: attempt, $0) }, isCancelled: { live.isCancelRequested(id) })
     } catch let refusal as RPCError {
       if refusal.failureClass == .cancelled {
+        guard live.isCancelRequested(id) else {
+          await requeue(
+            job, attempt, .superseded,
+            JobFailure(.transient, "the worker was stopped while the job's inputs were prepared"), after: .zero,
+            counts: false)
+          return .gone
+        }
         await finish(job, attempt, .cancelled, JobTiming())
         return .good
       }

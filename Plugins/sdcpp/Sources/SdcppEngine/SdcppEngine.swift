@@ -25,12 +25,6 @@ actor SdcppEngine: Engine {
   }
 
   func load(_ model: ModelReference, progress: ModelProgressReporter) throws -> ModelLoadResult {
-    if models[model.id] == nil, models.count >= settings.maxResident {
-      let loaded = models.keys.sorted().joined(separator: ", ")
-      throw EngineError(
-        .resource,
-        "\(loaded) is loaded and maxResident is \(settings.maxResident): unload it first, or raise maxResident.")
-    }
     let loaded = try models[model.id] ?? LoadedModel(model, settings: settings, progress: progress)
     // The library cannot leave a load: what nobody waits for any more goes as soon as it is there.
     guard !Task.isCancelled else { throw EngineError(.cancelled, "The load of \(model.id) was cancelled.") }

@@ -9,8 +9,6 @@ struct ModelSettings: Sendable, Equatable {
   var beamSize = 1
   /// The longest recording that is accepted, in seconds.
   var maxAudioSeconds = 240 * 60
-  /// Models kept at a time.
-  var maxResident = 1
 
   static let beamRange = 1...8
 
@@ -29,6 +27,5 @@ struct ModelSettings: Sendable, Equatable {
       beamSize = value
     }
     if let value = try config.int("maxAudioMinutes") { maxAudioSeconds = min(max(1, value), 1 << 20) * 60 }
-    if let value = try config.int("maxResident") { maxResident = max(1, value) }
   }
 }

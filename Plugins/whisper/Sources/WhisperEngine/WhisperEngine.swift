@@ -37,12 +37,6 @@ actor WhisperEngine: Engine {
   private func loadNow(
     _ model: ModelReference, progress: ModelProgressReporter, cancelled: CancelFlag
   ) throws -> ModelLoadResult {
-    if models[model.id] == nil, models.count >= settings.maxResident {
-      let loaded = models.keys.sorted().joined(separator: ", ")
-      throw EngineError(
-        .resource,
-        "\(loaded) is loaded and maxResident is \(settings.maxResident): unload it first, or raise maxResident.")
-    }
     let loaded = try models[model.id] ?? LoadedModel(model, settings: settings, progress: progress) { cancelled.isSet }
     models[model.id] = loaded
     return ModelLoadResult(
