@@ -3,7 +3,7 @@
 Import it before anything that may print: from then on a stray print cannot harm the wire. Jobs and loads have threads
 of their own. An exception of `Engine.run` is the job's error: its class says whose fault it is."""
 from __future__ import annotations
-import base64, ctypes, errno, fcntl, gc, io, json, math, os, stat, sys, threading, time, traceback
+import base64, contextlib, ctypes, errno, fcntl, gc, io, json, math, os, stat, sys, threading, time, traceback
 from typing import Any, Callable, Dict, Iterator, NoReturn, Sequence
 from urllib.parse import unquote_to_bytes
 
@@ -11,7 +11,8 @@ PROTOCOL_VERSIONS = (1,)
 LINE_BYTES, MAXIMUM_LINE_BYTES = 1 << 20, 16 << 20  # the line cap without agreement, and the greatest to agree on
 INLINE_BYTES = 256 << 10  # what is longer travels as a file in the work directory
 PROGRESS_SECONDS = 0.1  # at most one report in this time; the last one always goes out
-EXIT_GRACE_SECONDS = 2.0  # how long cancelled jobs have to end before the process does
+NO_ROOM, ANSWERING = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM), "stoker answer"  # errno; a name of threads
+EXIT_GRACE_SECONDS = 2.0  # how long cancelled jobs have to end and be answered before the process ends
 CONTENT_TYPES = dict(wav="audio/wav", mp3="audio/mpeg", ogg="audio/ogg", opus="audio/ogg", flac="audio/flac",
                      png="image/png", jpg="image/jpeg", webp="image/webp", gif="image/gif", mp4="video/mp4")
 Members = Dict[str, Any]  # the params or the result of a message, or a part of it, as the protocol's document has them
@@ -96,8 +97,7 @@ class Job:
         """Sends a piece of the result: text, or bytes (which go as base64), or other JSON; 256 KiB at most.
         Waits while the host's credit is used up; raises Cancelled."""
         data = base64.b64encode(piece).decode() if isinstance(piece, (bytes, bytearray)) else piece
-        if len(_encode(data)) > INLINE_BYTES:
-            raise EngineError("A chunk has at most 256 KiB of JSON: send smaller pieces, or an artifact.")
+        _encode(data, INLINE_BYTES)
         live = "chunks" in self._server.features
         with self._chunks:  # held across the wait: the order of `seq` is the order on the wire
             with self._state:
@@ -109,7 +109,7 @@ class Job:
                 self._server.send("job/chunk", body, self)
 
     def progress(self, fraction: float | None = None, **details: Any) -> None:
-        """Reports `fraction`, from 0 to 1, and any of step, steps, stage, message, etaSeconds; ten times a second."""
+        """Reports `fraction` (0 to 1) and any of step, steps, stage, message, etaSeconds. What is not JSON raises."""
         if "progress" in self._server.features:
             self._reports.put(fraction, details)
 
@@ -143,8 +143,8 @@ class Engine:
         """Called before the process ends on request."""
 
 def log(level: str, message: str, job: Job | None = None, **fields: object) -> None:
-    """Writes to the host's log (debug, info, warn, error); to stderr while no host has been greeted."""
-    if _server is None or _server.phase != "ready":
+    """Writes to the host's log (debug, info, warn, error); to stderr in a forked child, and before the handshake."""
+    if _server is None or _server.phase != "ready" or not _wire:
         return print(f"{level}: {message}", fields or "", file=sys.stderr, flush=True)
     _server.send("log", {"level": level, "message": _clean(message), "jobId": job and job.id,
                          "fields": {name: _clean(str(value)) for name, value in fields.items()} or None})
@@ -159,10 +159,10 @@ def take_wire() -> None:
     or a child process prints lands in the log. Importing this file does it when both are pipes or sockets."""
     global _wire
     if _wire is None:
-        wire = _wire = tuple(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (0, 1))
+        wire = _wire = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (0, 1)]
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(2, 1)
-        os.register_at_fork(after_in_child=lambda: [os.close(fd) for fd in wire] and None)
+        os.register_at_fork(after_in_child=lambda: [os.close(wire.pop()) for _ in wire[:]])  # empty: a forked child
         sys.stdout.flush()  # what was printed before is not for the host
         getattr(sys.stdout, "reconfigure", lambda **_: None)(line_buffering=True)
 
@@ -191,24 +191,21 @@ class _Server:
         for job in list(self.jobs.values()):
             job._update(cancelled=True)
         until = time.monotonic() + EXIT_GRACE_SECONDS
-        while self.jobs and time.monotonic() < until:
-            time.sleep(0.01)
+        for thread in [thread for thread in threading.enumerate() if thread.name == ANSWERING]:
+            thread.join(max(0.0, until - time.monotonic()))
         if request is not None:
             self.answer(request, lambda: self.engine.shutdown() or {})
 
     def send(self, method: str | None, body: Members, job: Job | None = None) -> None:
         """Writes a notification, or without a method a response, whole; raises before anything is written."""
         plain = {name: value for name, value in body.items() if value is not None or name == "id"}
-        frame = _encode({"jsonrpc": "2.0", **({"method": method, "params": plain} if method else plain)}) + b"\n"
-        if len(frame) > self.limit + 1:
-            raise EngineError(f"A message of {len(frame)} bytes is over the line cap of {self.limit}: write a file.")
-        with self.writing:  # held across the write: it is what keeps frames whole, and the host always reads
-            try:
-                sent = len(frame) if job and job._ended else 0
-                while sent < len(frame):
-                    sent += os.write(self.writer, memoryview(frame)[sent:])
-            except OSError:
-                pass  # the host is gone; the reader will see it
+        frame = _encode({"jsonrpc": "2.0", **({"method": method, "params": plain} if method else plain)}, self.limit)
+        if not _wire:
+            raise EngineError("A forked child cannot send to the host: have the engine's own process do it.")
+        with self.writing, contextlib.suppress(OSError):  # frames stay whole; that the host is gone, the reader sees
+            rest = memoryview(b"" if job and job._ended else frame + b"\n")
+            while rest:
+                rest = rest[os.write(self.writer, rest):]
 
     def refuse(self, request: int | str | None, code: int, message: str) -> None:
         self.send(None, {"id": request, "error": {"code": code, "message": _clean(message)}})
@@ -275,7 +272,7 @@ class _Server:
         self.start(request, greet)
 
     def start(self, *work: Any) -> None:
-        threading.Thread(target=self.answer, args=work, daemon=True).start()
+        threading.Thread(target=self.answer, args=work, name=ANSWERING, daemon=True).start()
 
     def answer(self, request: int | str, body: Callable[[], Any], job: Job | None = None) -> None:
         try:
@@ -299,9 +296,10 @@ class _Server:
                 result["outputFile"] = {"name": "output.json", "bytes": len(encoded)}
             return result
         finally:  # before the answer, which is the last that is sent of the job
-            job._reports.flush()
-            job._update(ended=True)
             del self.jobs[job.id]
+            with contextlib.suppress(Exception):  # a report costs no result
+                job._reports.flush()
+            job._update(ended=True)
 
     def keep(self, name: str, model: Members, loaded: bool) -> Members:
         with self.models:  # one at a time, so that the growth of the process is this load's
@@ -325,13 +323,12 @@ class _Throttle:
     def put(self, fraction: float | None, details: Members) -> None:
         with self.lock:
             is_first, wait = self.held is None, self.due - time.monotonic()
-            self.held = {**details, "fraction": None if fraction is None else min(1.0, max(0.0, fraction))}
+            body = {**details, "fraction": None if fraction is None else min(1.0, max(0.0, fraction))}
+            self.held = json.loads(_encode(body, INLINE_BYTES))  # a copy, and what cannot be sent fails here
         if wait <= 0:
             self.flush()
         elif is_first:
-            timer = threading.Timer(wait, self.flush)
-            timer.daemon = True
-            timer.start()
+            threading.Thread(target=lambda: (time.sleep(wait), self.flush()), daemon=True).start()
     def flush(self) -> None:
         with self.lock:
             body, self.held = self.held, None
@@ -372,8 +369,11 @@ def _parse(data: bytes, values: float = 200_000) -> Any:
             left += [(level + 1, child) for child in ([*value, *value.values()] if isinstance(value, dict) else value)]
     return left[0][1]
 
-def _encode(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+def _encode(value: Any, most: float = math.inf) -> bytes:
+    data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    if len(data) > most:
+        raise EngineError(f"A message of {len(data)} bytes is over its cap of {most}: send less, or write a file.")
+    return data
 def _clean(text: str, length: int = 4000) -> str:
     return text[:length].encode("utf-8", "replace").decode()
 def _member(members: Members, name: str, kind: type, default: Any = ...) -> Any:
@@ -387,7 +387,7 @@ def _error(error: BaseException, job: Job | None) -> Members:
     cancelled = job is not None and job.is_cancelled
     if not isinstance(error, EngineError) or isinstance(error, Cancelled) and not cancelled:
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))[-4000:]
-        no_room = isinstance(error, MemoryError) or getattr(error, "errno", 0) in (errno.ENOSPC, errno.ENOMEM)
+        no_room = isinstance(error, MemoryError) or getattr(error, "errno", 0) in NO_ROOM
         what = "has run out of memory or disk: make room, or send a smaller task" if no_room else "failed"
         error = Cancelled("The job was cancelled.", trace) if cancelled else (Resource if no_room else EngineError)(
             f"The engine {what}: {type(error).__name__}: {error}", trace)

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -73,7 +74,6 @@ class Rig(Worker):
                 "files": [{"role": "model", "path": str(path)}]}
 
     def __exit__(self, *problem):
-        # A job that still waits for its file would hold up the end.
         super().__exit__(*problem)
         shutil.rmtree(self.bench, ignore_errors=True)
 
@@ -85,11 +85,18 @@ class Rig(Worker):
 
     def hand_in(self, model, **task):
         """Hands in a job; returns its id."""
+        return self.submit("--job", self._written(model, task))
+
+    def follow(self, model, **task):
+        """Hands in a job and follows what becomes of it."""
+        return Follow(self, self._written(model, task))
+
+    def _written(self, model, task):
         self.stored += 1
         file = self.bench / f"job-{self.stored}.json"
-        task["messages"] = [{"role": "user", "content": "What do you see?"}]
+        task = {"messages": [{"role": "user", "content": "What do you see?"}], **task}
         file.write_text(json.dumps({"kind": "llm", "model": model, "task": task}))
-        return self.submit("--job", file)
+        return file
 
     def hold(self, model, name):
         """Hands in a job that runs until `release(name)`; returns its id once it runs."""
@@ -136,6 +143,26 @@ class Rig(Worker):
         """The lines of the log with that text."""
         self.log.flush()
         return [line for line in self.log_path.read_text(errors="replace").splitlines() if text in line]
+
+
+class Follow:
+    """`stoker submit --stream --json`: the job's events as they come."""
+
+    def __init__(self, rig, file):
+        self.path = file.with_suffix(".events")
+        with open(self.path, "w") as events:
+            self.process = subprocess.Popen(
+                [rig.stoker, "submit", "--job", str(file), "--stream", "--json", "--home", str(rig.home)],
+                stdin=subprocess.DEVNULL, stdout=events)
+
+    def events(self):
+        """The events so far."""
+        whole, _, _ = self.path.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def end(self):
+        """Waits for its end; returns the exit status."""
+        return self.process.wait(timeout=SOON)
 
 
 def held(pid):

@@ -33,7 +33,7 @@ def two_devices(suite, dist):
     """A box with two GPUs, as the configuration describes it."""
     gpu = 600 * MIB
     plugins = [
-        plugin("gpu", processes=2, prefer=["cuda"], per_model=gpu), plugin("cpu"),
+        plugin("gpu", lanes=2, processes=2, models=2, prefer=["cuda"], per_model=gpu), plugin("cpu"),
         plugin("picky", prefer=["cuda"]), plugin("none", prefer=["cuda", "cpu"]),
     ]
     models = [model(f"gpu-{name}", 8 * MIB, deviceBytes=gpu) for name in "abc"]
@@ -79,15 +79,16 @@ def two_devices(suite, dist):
                 assert gpu <= pool["heldBytes"] <= pool["limitBytes"] == 1 << 30, pool
 
         def processor_does_not_wait():
-            waiting = rig.hand_in("gpu-c")
+            waiting = rig.hand_in("gpu-c")  # there are free lanes for it, and no memory
             no_device(rig.see("cpu-a"))
-            assert rig.job(waiting)["state"] == "queued", rig.job(waiting)
+            job = rig.job(waiting)
+            assert job["state"] == "queued" and not job["attempts"], job
             held_jobs.append(waiting)
 
         def both_end():
             rig.release("both")
             first, second, third = map(rig.facts, held_jobs)
-            assert {given(first), given(second)} == {0, 1}
+            assert {given(first), given(second)} == {0, 1}, (first, second)
             assert first["pid"] != second["pid"] and third["pid"] in (first["pid"], second["pid"])
             given(third)
 
@@ -155,10 +156,16 @@ def room_is_made(suite, dist):
             assert len(job["attempts"]) == 1, job["attempts"]
             assert rig.loaded() == ["hoard-a", "hoard-b"], rig.loaded()
 
+        def pinned_leave_no_room():
+            rig.call("models", "load", "hoard-a", "--pin")
+            never(rig, "hoard-c", "pinned models (hoard-a, hoard-b)")
+            assert rig.loaded() == ["hoard-a", "hoard-b"], rig.loaded()
+
         with Watch(rig) as watch:
             suite.check("the model that was used longest ago makes room", oldest_leaves)
             suite.check("a pinned model stays, and a younger one leaves", pinned_stays)
             suite.check("a busy model stays, and the job waits in line", busy_stays)
+            suite.check("a model for which pinned ones leave no room fails at once", pinned_leave_no_room)
         suite.check("engines never hold more than memory.limit", lambda: within(watch.samples, limit))
         suite.check("a model that never fits fails at once", lambda: never(rig, "large-a", "190.0 MiB"))
 
@@ -267,16 +274,19 @@ def cancelled_while_loading(suite, dist):
     models = [model("slow-a", 8 * MIB, until="go")]
     with Rig(dist, [plugin("slow")], models, {}) as rig:
         def run():
-            job = rig.hand_in("slow-a")
+            follow = rig.follow("slow-a")
 
             def loading():
-                return rig.residents().get("slow-a", [{}])[0].get("state") == "loading" and rig.job(job).get("progress")
+                return [event for event in follow.events() if (event.get("loading") or {}).get("fraction")]
 
-            eventually(lambda: f"it loads: {rig.job(job)}", loading)
+            event = eventually(lambda: f"the load reports progress: {follow.events()}\n{rig.tail()}", loading)[0]
+            assert event["loading"]["model"] == "slow-a" and 0 < event["loading"]["fraction"] < 1, event
+            job = rig.json("jobs")["jobs"][0]["id"]
             begun = time.time()
             rig.call("cancel", job)
             ended = rig.wait(job)
             assert ended["state"] == "cancelled", ended
+            assert follow.end() == 1 and follow.events()[-1]["job"]["state"] == "cancelled", follow.events()
             assert moment(ended["finishedAt"]) - begun < 1, (begun, ended)
             (copy,) = rig.residents()["slow-a"]
             assert copy["state"] == "loading", copy

@@ -4,7 +4,8 @@ import os
 import sys
 
 sys.path.insert(0, sys.argv[1])  # where the kit lies
-from stoker_engine import BadInput, Cancelled, Engine, Resource, Transient, Unsupported, log, model_file, serve
+from stoker_engine import BadInput, Cancelled, Engine, EngineError, Resource, Transient, Unsupported
+from stoker_engine import log, model_file, serve
 
 print("printed while importing")
 os.system("echo printed by a child while importing; printf 'and without an end'")
@@ -34,6 +35,30 @@ def pollute():
             os.write(descriptor, b"a forked child was here\n")
         except OSError:
             pass
+
+
+def orphan(job, path):
+    """In a forked child: opens files until one has a number that the wire had, and then logs and sends."""
+    files = [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for _ in range(16)]
+    if (grandchild := os.fork()) == 0:
+        os._exit(sum(os.write(file, b"") for file in files))  # an OSError would be another status
+    assert os.waitpid(grandchild, 0)[1] == 0
+    log("info", "a word of a child")
+    try:
+        job.chunk("of a child")
+    except EngineError:
+        os._exit(7)
+
+
+class Slow(dict):
+    """Takes half a second to become JSON when it does so for the second time, which is on its way out."""
+
+    def items(self):
+        if self.get("seen"):
+            log("info", "on its way")
+            time.sleep(0.5)
+        self["seen"] = True
+        return super().items()
 
 
 class Misfit(Engine):
@@ -87,6 +112,41 @@ class Misfit(Engine):
             job.progress(step / 2000, step=step)
         time.sleep(job.get("pause", float, 0.0))
 
+    def misreport(self, job):
+        """Reports what cannot be sent, while a good report is held; says what each came to, and ends well."""
+        job.progress(0.1)
+        changing = ["good"]
+        job.progress(0.2, stage=changing)
+        changing.append(object())
+        found = []
+        for message in ({1}, "\ud800", float("nan"), "x" * (5 << 20)):
+            try:
+                job.progress(0.3, message=message)
+                found.append("accepted")
+            except (EngineError, TypeError, ValueError) as error:
+                found.append(type(error).__name__)
+        return {"output": {"found": found}}
+
+    def report_badly(self, job):
+        job.progress(0.1)
+        job.progress(0.2, message=b"bytes")
+        return {"output": {}}
+
+    def break_flush(self, job):
+        job._reports.flush = lambda: 1 // 0
+
+    def fork(self, job):
+        child = multiprocessing.get_context("fork").Process(target=orphan, args=(job, job.path("orphan")))
+        with job._server.writing:  # as when another thread is in the middle of a message
+            child.start()
+        child.join(20)
+        child.kill()
+        child.join()
+        return {"output": {"status": child.exitcode}}
+
+    def slow(self, job):
+        return {"output": {"slow": Slow(a=1)}}
+
     def wait(self, job):
         told = threading.Event()
         job.on_cancel(told.set)
@@ -121,7 +181,7 @@ class Misfit(Engine):
         raise MemoryError
 
     def disk(self, job):
-        raise OSError(28, "No space left on device")
+        raise OSError(job.get("errno", int, 28), "No room")
 
     def fail(self, job):
         kinds = {

@@ -8,6 +8,7 @@ The last line is the count; the exit status is 0 only when nothing failed.
 
 import ast
 import base64
+import errno
 import json
 import os
 import pathlib
@@ -58,6 +59,7 @@ def the_kit_has_one_short_file_of_the_standard_library(work):
     known = {
         "__future__",
         "base64",
+        "contextlib",
         "ctypes",
         "errno",
         "fcntl",
@@ -172,7 +174,7 @@ def chunks_wait_for_credit_and_a_cancel_wakes_them(work):
         assert [chunk["seq"] for chunk in engine.of("job/chunk")] == [4, 5]
         assert "result" in engine.run(work, {"do": "chunks", "count": 2, "binary": True}, credit=None)
         assert [base64.b64decode(chunk["data"]) for chunk in engine.of("job/chunk")] == [b"\x00\xff"] * 2
-        failed(engine.run(work, {"do": "huge_chunk"}), "engine_fault", "256 KiB")
+        failed(engine.run(work, {"do": "huge_chunk"}), "engine_fault", f"cap of {256 << 10}")
 
 
 @test
@@ -203,7 +205,7 @@ def sixteen_answers_of_a_mebibyte_do_not_mix(work):
             answer = engine.until(lambda message: message.get("id") in jobs)
             output = answer["result"]["output"]
             assert output["id"] == jobs.pop(answer["id"]) and output["text"] == "ü" * (1 << 19)
-        failed(engine.run(work, {"do": "big", "bytes": 5 << 20}), "engine_fault", "line cap")
+        failed(engine.run(work, {"do": "big", "bytes": 5 << 20}), "engine_fault", f"cap of {4 << 20}")
 
 
 @test
@@ -246,6 +248,35 @@ def progress_is_coalesced_and_the_last_one_arrives(work):
 
 
 @test
+def a_bad_report_fails_where_it_is_made(work):
+    with misfit() as engine:
+        engine.greet()
+        result = engine.run(work, {"do": "misreport"})["result"]
+        assert result["output"]["found"] == ["TypeError", "UnicodeEncodeError", "ValueError", "EngineError"], result
+        assert engine.of("job/progress") == [
+            {"jobId": "job", "fraction": 0.1},
+            {"jobId": "job", "fraction": 0.2, "stage": ["good"]},
+        ]
+        for _ in range(2):  # the id is free again
+            error = failed(engine.run(work, {"do": "report_badly"}), "engine_fault", "TypeError")
+            assert "report_badly" in error["data"]["evidence"], error
+            assert "result" in engine.run(work, {"do": "break_flush"})
+        assert "result" in engine.run(work, {"do": "steps"})
+
+
+@test
+def a_forked_child_has_no_wire(work):
+    with misfit() as engine:
+        engine.greet()
+        assert engine.run(work, {"do": "fork"})["result"]["output"] == {"status": 7}
+        assert os.path.getsize(os.path.join(work, "orphan")) == 0
+        assert not engine.of("log") and not engine.of("job/chunk")
+        assert "result" in engine.run(work, {"do": "files"}) and engine.of("log")
+        assert engine.end() == 0
+        assert "a word of a child" in engine.stderr()
+
+
+@test
 def failures_have_their_class(work):
     with misfit() as engine:
         engine.greet()
@@ -258,7 +289,9 @@ def failures_have_their_class(work):
         for work_item in ("leave", "nothing", "nan", "no_such_method", "escape"):
             failed(engine.run(work, {"do": work_item}), "engine_fault")
         failed(engine.run(work, {"do": "memory"}), "resource")
-        failed(engine.run(work, {"do": "disk"}), "resource", "No space")
+        failed(engine.run(work, {"do": "disk"}), "resource", "No room")
+        failed(engine.run(work, {"do": "disk", "errno": errno.EDQUOT}), "resource", "No room")
+        failed(engine.run(work, {"do": "disk", "errno": errno.EIO}), "engine_fault", "No room")
         failed(engine.run(work, {}), "bad_input", "task.do")
 
 
@@ -456,6 +489,21 @@ def shutdown_is_answered_while_a_job_runs(work):
         assert engine.call("shutdown") == {}
         assert engine.next() is None and engine.process.wait(timeout=DEADLINE) == 0
         assert "shutting down" in engine.stderr()
+
+
+@test
+def the_end_waits_for_answers_that_are_on_their_way(work):
+    for ends_by_request in (True, False):
+        with misfit() as engine:
+            engine.greet()
+            job = engine.job(work, {"do": "slow"})
+            engine.until(lambda message: message.get("params", {}).get("message") == "on its way")
+            if ends_by_request:
+                engine.request("shutdown")
+            assert engine.end() == 0
+            answers = [message for message in engine.seen if "id" in message][1:]
+            assert answers and answers[0]["id"] == job and "result" in answers[0], answers
+            assert len(answers) == 1 + ends_by_request, answers
 
 
 @test

@@ -1,11 +1,11 @@
 """Where the samples of a job go: a WAV file, or another format by way of ffmpeg. Never all are in memory."""
 
+import os
 import shutil
 import subprocess
-import tempfile
 import wave
 
-from stoker_engine import BadInput, EngineError, Unsupported
+from stoker_engine import BadInput, EngineError, Resource, Unsupported
 
 # Arguments by ending. Opus has no 22,050 Hz: its decoders always give 48,000.
 ENCODERS = {
@@ -14,19 +14,23 @@ ENCODERS = {
     "opus": ["-c:a", "libopus", "-b:a", "48k", "-ar", "48000", "-f", "ogg"],
     "flac": ["-c:a", "flac", "-f", "flac"],
 }
+NO_ROOM = ("No space left on device", "Disk quota exceeded")
+CUT_SHORT = ("Error writing trailer", "Error closing file")  # ffmpeg may say so and still end with status 0
 WAV_BYTES = 0xFFFFFFFF - 4096  # the lengths in a WAV file have 32 bits
 
 
 def open_audio(job, ext, sample_rate):
     """A context manager with `write(samples)`, for the artifact speech.EXT of one channel. Raises BadInput for an
-    ending that cannot be written here."""
+    ending that there is not, Unsupported for one that this machine has no ffmpeg for."""
     if ext == "wav":
         return _Wav(job, sample_rate)
     if ext not in ENCODERS:
         raise BadInput(f"task.ext is {ext[:20]!r}; it must be one of wav, {', '.join(ENCODERS)}.")
     program = shutil.which("ffmpeg")
     if program is None:
-        raise BadInput(f"task.ext {ext} needs the ffmpeg command, which is not installed on this machine: use wav.")
+        raise Unsupported(
+            f"task.ext {ext} needs the ffmpeg command, which this machine does not have: install ffmpeg, or use wav."
+        )
     return _Encoded(job, ext, sample_rate, program)
 
 
@@ -55,7 +59,7 @@ class _Encoded:
     def __init__(self, job, ext, sample_rate, program):
         self.name, self.frames, self._ext = f"speech.{ext}", 0, ext
         self.sample_rate = 48000 if "libopus" in ENCODERS[ext] else sample_rate
-        self._errors = tempfile.TemporaryFile(dir=job.work_directory)
+        self._errors = os.fdopen(os.memfd_create("ffmpeg"), "w+b")  # in memory: a full disk has to be told of
         command = [
             program,
             "-hide_banner",
@@ -86,13 +90,14 @@ class _Encoded:
         try:
             if kind is not None:
                 self._process.kill()
+            is_whole = True
             try:
                 self._process.stdin.close()
             except BrokenPipeError:
-                pass
-            status = self._process.wait()
-            if kind is None and status != 0:
-                self._fail()
+                is_whole = False
+            self._process.wait()
+            if kind is None:
+                self._check(is_whole)
         finally:
             self._errors.close()
 
@@ -102,11 +107,15 @@ class _Encoded:
             self._process.stdin.write(samples)
         except BrokenPipeError:
             self._process.wait()
-            self._fail()
+            self._check(is_whole=False)
 
-    def _fail(self):
+    def _check(self, is_whole):
+        """Raises unless ffmpeg, which has ended, took all samples and wrote all of the file."""
         self._errors.seek(0)
         said = self._errors.read(4000).decode("utf-8", "replace")
+        if any(words in said for words in NO_ROOM):
+            raise Resource(f"The disk is too full to write {self._ext}: make room, or send a shorter text.", said)
         if "Unknown encoder" in said:
             raise Unsupported(f"The ffmpeg of this machine cannot write {self._ext}: use wav.", said)
-        raise EngineError(f"ffmpeg failed to write {self._ext}: exit status {self._process.returncode}.", said)
+        if self._process.returncode != 0 or not is_whole or any(words in said for words in CUT_SHORT):
+            raise EngineError(f"ffmpeg failed to write {self._ext}: exit status {self._process.returncode}.", said)

@@ -292,10 +292,22 @@ def without_ffmpeg_there_is_wav(engine, voice, scratch):
     )
     try:
         other.load(voice)
-        refused("bad_input", lambda: other.run(scratch, {"text": "Hi.", "ext": "mp3"}), "ffmpeg", "wav")
+        refused("unsupported", lambda: other.run(scratch, {"text": "Hi.", "ext": "mp3"}), "install ffmpeg", "wav")
+        refused("bad_input", lambda: other.run(scratch, {"text": "Hi.", "ext": "exe"}), "task.ext")
         assert other.run(scratch, {"text": "Hi."})[0]["ext"] == "wav"
     finally:
         other.close()
+
+
+@test
+def a_full_disk_is_no_fault_of_the_engine(engine, voice, scratch):
+    exts = ("wav", "mp3", "ogg", "flac") if shutil.which("ffmpeg") else ("wav",)
+    for ext in exts:
+        work = tempfile.mkdtemp(dir=scratch)
+        os.symlink("/dev/full", os.path.join(work, f"speech.{ext}"))
+        request = engine.start(scratch, {"text": SPOKEN, "ext": ext}, workDirectory=work)
+        refused("resource", lambda: engine.answer(request), "room")
+    assert not engine.children(), "a child is left"
 
 
 @test

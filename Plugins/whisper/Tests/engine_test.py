@@ -328,6 +328,10 @@ def reads_other_formats_through_ffmpeg(engine, model, scratch):
         path = scratch.convert(name, "-shortest", "-map", "1:a", "-map", "0:v", *arguments,
                                before=["-f", "lavfi", "-i", "testsrc=size=64x64:rate=5:duration=11"])
         assert same_words(engine.run(path)["text"]), name
+    # A tag that reads like ffmpeg's word on the length.
+    output = engine.run(scratch.convert("tagged.mp3", "-metadata", "Duration: 1e30:00:00, x=y"))
+    assert same_words(output["text"]) and abs(output["duration"] - 11) < 0.2, output
+    assert output["progress"][-1]["fraction"] > 0.9, output["progress"]
     # A name that is an option, a protocol and a pattern.
     odd = scratch.path("-i concat:a|b %d 'ü' [x].mp3")
     shutil.copy(scratch.path("jfk.mp3"), odd)
@@ -342,7 +346,7 @@ def without_ffmpeg_wav_is_read_and_the_rest_refused(engine, model, scratch):
     try:
         bare.load(model)
         assert same_words(bare.run(scratch.jfk)["text"], wrong=0)
-        refused("bad_input", lambda: bare.run(mp3), "install ffmpeg", "WAV")
+        refused("unsupported", lambda: bare.run(mp3), "install ffmpeg", "WAV")
     finally:
         bare.close()
 

@@ -15,18 +15,27 @@ extension PluginSupervisor {
 
   /// A process of the plugin, started when there is none.
   package func process() async -> Result<ReadyProcess, StartFailure> {
-    await withCheckedContinuation { continuation in
-      let (answer, places): (Result<ReadyProcess, StartFailure>?, Set<Dispatcher.Place>) = state.withLock { state in
-        if let ready = state.ready.min(by: { $0.key < $1.key })?.value { return (.success(ready), []) }
-        if state.isRetired || state.outcome != nil {
-          return (.failure(StartFailure(reason: "plugin \(plugin.name) is out of service")), [])
+    let number = state.withLock { state in
+      state.nextStarter += 1
+      return state.nextStarter
+    }
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let (answer, places): (Result<ReadyProcess, StartFailure>?, Set<Dispatcher.Place>) = state.withLock { state in
+          if let ready = state.ready.min(by: { $0.key < $1.key })?.value { return (.success(ready), []) }
+          if state.isRetired || state.outcome != nil || Task.isCancelled {
+            return (.failure(StartFailure(reason: "plugin \(plugin.name) is out of service")), [])
+          }
+          state.starters[number] = continuation
+          state.isWanted = true
+          return (nil, state.places)
         }
-        state.starters.append(continuation)
-        state.isWanted = true
-        return (nil, state.places)
+        if let answer { continuation.resume(returning: answer) }
+        for place in places { context.dispatcher.call(place) }
       }
-      if let answer { continuation.resume(returning: answer) }
-      for place in places { context.dispatcher.call(place) }
+    } onCancel: {
+      let starter = state.withLock { $0.starters.removeValue(forKey: number) }
+      starter?.resume(returning: .failure(StartFailure(reason: "nobody waits for it any more")))
     }
   }
 
@@ -42,8 +51,8 @@ extension PluginSupervisor {
     let starters = state.withLock { state in
       state.ready[slot] = process
       state.isWanted = false
-      defer { state.starters = [] }
-      return state.starters
+      defer { state.starters = [:] }
+      return Array(state.starters.values)
     }
     for starter in starters { starter.resume(returning: .success(process)) }
   }
@@ -51,8 +60,8 @@ extension PluginSupervisor {
   func failStarters(_ reason: String) {
     let starters = state.withLock { state in
       state.isWanted = false
-      defer { state.starters = [] }
-      return state.starters
+      defer { state.starters = [:] }
+      return Array(state.starters.values)
     }
     for starter in starters { starter.resume(returning: .failure(StartFailure(reason: reason))) }
   }

@@ -47,7 +47,8 @@ package final class PluginSupervisor: Sendable {
     var lostSlots: Set<Int> = []
     /// Processes that take jobs, and those who wait for one.
     var ready: [Int: ReadyProcess] = [:]
-    var starters: [CheckedContinuation<Result<ReadyProcess, StartFailure>, Never>] = []
+    var starters: [Int: CheckedContinuation<Result<ReadyProcess, StartFailure>, Never>] = [:]
+    var nextStarter = 0
     /// Whether a process is to be started although no job asks for it.
     var isWanted = false
   }
@@ -71,6 +72,8 @@ package final class PluginSupervisor: Sendable {
         group.addTask { await self.runSlot(slot) }
       }
     }
+    // Whoever asks from now on is told so at once.
+    state.withLock { $0.isRetired = true }
     failStarters("plugin \(plugin.name) was taken out of service")
     return state.withLock { $0.outcome ?? .retired }
   }
@@ -174,19 +177,14 @@ package final class PluginSupervisor: Sendable {
       record.update { $0.processes[slot] = nil }
       if value != nil { pending = nil }
       record.add(end.counters)
-      if let pending { giveBack(pending) }
+      if let pending { context.dispatcher.giveBack(pending) }
       pending = nil
       return await after(end, served, slot)
     } catch {
-      if let pending, !served.wasReady { giveBack(pending) }
+      if let pending, !served.wasReady { context.dispatcher.giveBack(pending) }
       context.log.write(.error, name, "\(error)")
       return await died("\(error)", served, slot, isStart: true)
     }
-  }
-
-  private func giveBack(_ job: WaitingJob) {
-    context.runner.live.unexpect(job.id)
-    context.dispatcher.giveBack(job)
   }
 
   /// Runs jobs until the process dies, has been idle for long enough, or its place is retired.
@@ -250,6 +248,7 @@ package final class PluginSupervisor: Sendable {
           }
         }
       }
+      self.state.withLock { _ = $0.ready.removeValue(forKey: slot) }
       engine.stop(grace: plugin.manifest.timeouts.shutdown)
       group.cancelAll()
     }
@@ -263,7 +262,7 @@ package final class PluginSupervisor: Sendable {
       let now = context.clock.now()
       let idle = served.idle(now: now)
       if idle != nil, let holder, context.residency.mustStay(holder) {
-        try? await Task.sleep(for: idleExit)
+        try? await Task.sleep(for: max(.milliseconds(100), idleExit))
         continue
       }
       if let idle, idle >= idleExit {
@@ -272,7 +271,7 @@ package final class PluginSupervisor: Sendable {
         return
       }
       // At most one look every idleExit: while jobs run there is nothing to decide.
-      try? await Task.sleep(for: idleExit - (idle ?? .zero))
+      try? await Task.sleep(for: max(.milliseconds(100), idleExit - (idle ?? .zero)))
     }
   }
 

@@ -68,11 +68,24 @@ enum FileCopy {
     try bytes.withUnsafeBytes { buffer in try write(buffer, to: descriptor) }
   }
 
+  /// Opens a directory that another process may put something else in place of.
+  ///
+  /// - Throws: `resource`; also for a symbolic link.
+  static func openDirectory(_ path: String, name: String) throws(InputFailure) -> Int32 {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    guard descriptor >= 0 else { throw InputFailure(.resource, "\(name) is gone or was replaced") }
+    return descriptor
+  }
+
   /// Makes a new file, mode 0600, lets `fill` write it, and brings it to disk when it must be durable. On an error
   /// nothing is left.
-  static func create(_ path: String, durable: Bool, _ fill: (Int32) throws -> Void) throws {
-    unlink(path)
-    let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+  ///
+  /// - Parameter directory: an open one, where `path` is a name in it.
+  static func create(
+    _ path: String, in directory: Int32 = AT_FDCWD, durable: Bool, _ fill: (Int32) throws -> Void
+  ) throws {
+    unlinkat(directory, path, 0)
+    let descriptor = openat(directory, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw InputFailure(errno, doing: "making a file for an input") }
     var isOpen = true
     do {
@@ -82,7 +95,7 @@ enum FileCopy {
       guard close(descriptor) == 0 else { throw InputFailure(errno, doing: "writing an input") }
     } catch {
       if isOpen { close(descriptor) }
-      unlink(path)
+      unlinkat(directory, path, 0)
       throw error
     }
   }

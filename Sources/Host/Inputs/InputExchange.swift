@@ -17,6 +17,8 @@ final class InputExchange {
   }
 
   private static let longestHead = 65_536
+  /// Bytes of a body that count as progress: whoever sends less in the time of a stall holds an engine up for nothing.
+  private static let progressBytes = 65_536
   /// How often a cancellation is looked for, at least.
   private static let pollMilliseconds: Int32 = 100
   /// Thread-safe, once for the process.
@@ -32,15 +34,24 @@ final class InputExchange {
   private var isBodyUnwanted = false
   private var failure: (any Error)?
   private var refusedAddress = false
-  private var lastActivity = ContinuousClock.now
-  /// True when a socket was made for a public address.
-  private(set) var triedPublicAddress = false
+  private var lastProgress = ContinuousClock.now
+  /// Bytes of the body since then.
+  private var bytesSince = 0
+  /// The proxy that the answer comes through.
+  private let proxy: String?
+  private var triedPublicAddress = false
+
+  /// Whether the answer may have come from a public address. Behind a proxy nobody knows.
+  var mayBePublic: Bool { triedPublicAddress || proxy != nil }
 
   init(
     _ request: Request, onHead: @escaping (HTTPHead) throws -> Bool,
     onBody: @escaping (UnsafeRawBufferPointer) throws -> Void
   ) {
     self.request = request
+    // A proxy hides the address, so that none is used where addresses are judged. Plain text stays on this machine.
+    let usesProxy = request.url.scheme == .https && request.allowsPrivate
+    proxy = usesProxy ? InputProxy.choose(for: request.url.host, request.settings.environment) : nil
     self.onHead = onHead
     self.onBody = onBody
   }
@@ -88,8 +99,15 @@ final class InputExchange {
     case CURLE_PEER_FAILED_VERIFICATION, CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL, CURLE_WEIRD_SERVER_REPLY:
       InputFailure(.badInput, "\(request.url.redacted) cannot be fetched: \(reason)")
     case CURLE_OUT_OF_MEMORY: InputFailure(.resource, "\(request.url.redacted) cannot be fetched: \(reason)")
-    default: InputFailure(.transient, "\(request.url.redacted) cannot be fetched: \(reason)")
+    default: InputFailure(.transient, "\(request.url.redacted) cannot be fetched: \(reason)\(proxyHint)")
     }
+  }
+
+  /// Why a machine that reaches others by its proxy alone had no success.
+  private var proxyHint: String {
+    let isLeftOut = request.url.scheme == .https && !request.allowsPrivate
+    guard isLeftOut, InputProxy.choose(for: request.url.host, request.settings.environment) != nil else { return "" }
+    return " (tried without the proxy, which would hide the address)"
   }
 
   private func configure(
@@ -107,16 +125,14 @@ final class InputExchange {
       stoker_curl_set_long(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1),
       stoker_curl_set_long(easy, CURLOPT_NETRC, 0),
       stoker_curl_set_long(easy, CURLOPT_FRESH_CONNECT, 1),
+      // An empty text, and not none, keeps the library from choosing one by itself.
+      stoker_curl_set_text(easy, CURLOPT_PROXY, proxy ?? ""),
       stoker_curl_set_pointer(easy, CURLOPT_ERRORBUFFER, reason),
       stoker_curl_set_headers(easy, headers),
       stoker_curl_on_header(easy, Self.headerArrived, context),
       stoker_curl_on_body(easy, Self.bodyArrived, context),
       stoker_curl_on_socket(easy, Self.openSocket, context),
     ]
-    // Through a proxy the address that is connected to says nothing about where the bytes come from.
-    if request.url.scheme == .http || !request.allowsPrivate {
-      codes.append(stoker_curl_set_text(easy, CURLOPT_PROXY, ""))
-    }
     if request.url.scheme == .https, let authorities = request.settings.certificateAuthorities {
       codes.append(stoker_curl_set_text(easy, CURLOPT_CAINFO, authorities))
     }
@@ -127,16 +143,16 @@ final class InputExchange {
 
   /// Turns the transfer's crank until it ends, stalls, or is cancelled.
   private func drive(_ multi: UnsafeMutableRawPointer, cancel: () throws -> Void) throws -> CURLcode {
-    lastActivity = .now
+    lastProgress = .now
     while true {
       var running: Int32 = 0
       let code = curl_multi_perform(multi, &running)
       guard code == CURLM_OK else { throw InputFailure(.transient, String(cString: curl_multi_strerror(code))) }
       if running == 0 { break }
       try cancel()
-      guard .now - lastActivity < request.settings.stallTimeout else {
-        throw InputFailure(
-          .transient, "\(request.url.redacted) sent nothing for \(request.settings.stallTimeout.short)")
+      guard .now - lastProgress < request.settings.stallTimeout else {
+        let sent = bytesSince == 0 ? "sent nothing for" : "sent less than 64 KiB in"
+        throw InputFailure(.transient, "\(request.url.redacted) \(sent) \(request.settings.stallTimeout.short)")
       }
       guard ContinuousClock.now < request.deadline else {
         throw InputFailure(.transient, "\(request.url.redacted) took longer than an input may take")
@@ -151,7 +167,6 @@ final class InputExchange {
   }
 
   private func header(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    lastActivity = .now
     if isHeadComplete { return true }
     headBytes += bytes.count
     guard headBytes <= Self.longestHead else {
@@ -166,6 +181,7 @@ final class InputExchange {
       // 1xx answers come before the real one.
       guard head.status >= 200 else { return true }
       isHeadComplete = true
+      lastProgress = .now
       do {
         isBodyUnwanted = try !onHead(head)
       } catch {
@@ -180,8 +196,12 @@ final class InputExchange {
   }
 
   private func body(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    lastActivity = .now
     guard !isBodyUnwanted, failure == nil else { return false }
+    bytesSince += bytes.count
+    if bytesSince >= Self.progressBytes {
+      bytesSince = 0
+      lastProgress = .now
+    }
     do {
       try onBody(bytes)
       return true

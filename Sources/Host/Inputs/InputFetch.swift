@@ -70,7 +70,7 @@ struct InputFetch {
         }
         return
       }
-      allowsPrivate = settings.allowPrivateAddresses || (allowsPrivate && !exchange.triedPublicAddress)
+      allowsPrivate = settings.allowPrivateAddresses || (allowsPrivate && !exchange.mayBePublic)
       url = try follow(target, from: url)
     }
     throw InputFailure(.badInput, "\(self.url.redacted) redirects more than \(Self.redirectLimit) times")

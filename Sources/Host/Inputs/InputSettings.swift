@@ -18,12 +18,14 @@ package struct InputSettings: Sendable {
   var isPublicAddress: @Sendable (UnsafePointer<sockaddr>, Int) -> Bool = { PublicAddress.isPublic($0, length: $1) }
   /// From the beginning of a request until its connection stands, TLS included.
   package var connectTimeout: Duration = .seconds(15)
-  /// Time without any byte after which a fetch fails.
+  /// Time after which a fetch fails that had no whole head, or fewer than 64 KiB of its body, in it.
   package var stallTimeout: Duration = .seconds(30)
   /// Time for one input, redirects included.
   package var totalTimeout: Duration = .seconds(3600)
   /// A PEM file of certificate authorities to trust instead of the system's.
   package var certificateAuthorities: String?
+  /// Variables that name a proxy, and hosts that need none; nil for this process's own.
+  var environment: [String: String]?
   /// Uploads at a time that no job has claimed.
   package var maxUploads: Int = 32
   /// How long an upload waits for its next part, and then for its job.

@@ -93,25 +93,29 @@ extension InputStage {
     _ task: JSONValue, _ slots: [InputSlot], _ id: JobID, _ directory: String, contentFiles: Bool,
     _ checkCancelled: () throws -> Void
   ) throws -> PreparedTask {
+    // Held open: an engine that can put something else in its place gets nothing written there.
+    let work = try FileCopy.openDirectory(directory, name: "the job's work directory")
+    defer { close(work) }
     var urls: [(InputSlot, String)] = []
     var inputs: [String: [JobInput]] = [:]
     for slot in slots {
-      let input = try handOver(slot, id, directory, checkCancelled)
+      try checkCancelled()
+      let input = try handOver(slot, id, work, checkCancelled)
       inputs[slot.member, default: []].append(input)
       urls.append((slot, FileURL.text(path: directory + "/" + input.name)))
     }
     let task = InputSlot.replace(urls, in: task)
     let bytes = task.bytes
     guard contentFiles, bytes.count > ContentLimits.inlineBytes else { return PreparedTask(task: task, inputs: inputs) }
-    try FileCopy.create(directory + "/" + Self.taskName, durable: false) { descriptor in
+    try FileCopy.create(Self.taskName, in: work, durable: false) { descriptor in
       try FileCopy.write(bytes, to: descriptor)
     }
     return PreparedTask(task: [:], taskFile: Self.taskName, inputs: inputs)
   }
 
-  /// Puts one staged file into the work directory: a copy, because the engine may write to it.
+  /// Puts one staged file into the open work directory: a copy, because the engine may write to it.
   private func handOver(
-    _ slot: InputSlot, _ id: JobID, _ directory: String, _ checkCancelled: () throws -> Void
+    _ slot: InputSlot, _ id: JobID, _ work: Int32, _ checkCancelled: () throws -> Void
   ) throws -> JobInput {
     let digest =
       if case .staged(let digest) = try InputSource(stored: slot) { digest } else { FileHash.hex(ofText: slot.url) }
@@ -123,10 +127,11 @@ extension InputStage {
     let kind = MediaKind(head: FileCopy.head(source))
     let name = "input-\(slot.name).\(kind.ending)"
     let bytes = try FileCopy.size(source)
-    try FileCopy.create(directory + "/" + name, durable: false) { descriptor in
+    let space = store.artifacts.directory
+    try FileCopy.create(name, in: work, durable: false) { descriptor in
       let copied = try FileCopy.copy(source, into: descriptor, limit: bytes) { copied in
         try checkCancelled()
-        try FileCopy.checkSpace(directory, needed: bytes - copied, floor: settings.keepFree)
+        try FileCopy.checkSpace(space, needed: bytes - copied, floor: settings.keepFree)
       }
       guard copied == bytes else {
         throw InputFailure(.resource, "\(slot.field): the worker's copy has changed its size")

@@ -66,7 +66,10 @@ extension InputStage {
     }
     let origin = InputOrigin(coordinator: request.coordinator)
     var local: [(InputSlot, InputSource)] = []
-    for slot in try InputSlot.all(in: request.task, limit: settings.maxURLs) {
+    let slots = try InputSlot.all(in: request.task, limit: settings.maxURLs)
+    // Before any of it is decoded.
+    try checkTask(bytes: slots.reduce(0) { $0 + $1.url.utf8.count })
+    for slot in slots {
       let source = try InputSource(slot, from: origin)
       if case .remote = source { continue }
       local.append((slot, source))
@@ -111,11 +114,8 @@ extension InputStage {
     let original = request.task
     request.task = InputSlot.replace(marks, in: request.task)
     let bytes = request.task.bytes
-    guard bytes.count <= settings.maxTaskBytes else {
-      throw InputFailure(
-        .badInput, "the task has \(bytes.count) bytes and \(settings.maxTaskBytes) are allowed: put content into inputs"
-      )
-    }
+    // What was sent in data: URLs is part of the task, wherever it lies now.
+    try checkTask(bytes: marks.reduce(bytes.count) { $0 + $1.0.url.utf8.count })
     if bytes.count > store.options.maxInlineBytes {
       try FileCopy.checkSpace(directory, needed: Int64(bytes.count), floor: settings.keepFree)
       try FileCopy.create(directory + "/" + Self.taskName, durable: true) { descriptor in
@@ -150,6 +150,15 @@ extension InputStage {
     else {
       throw InputFailure(
         .badInput, "\(slot.field): \(path) changed while it was copied: submit again when it is complete")
+    }
+  }
+
+  private func checkTask(bytes: Int) throws(InputFailure) {
+    guard bytes <= settings.maxTaskBytes else {
+      throw InputFailure(
+        .badInput,
+        "the task has \(bytes) bytes, its data: URLs included, and \(settings.maxTaskBytes) are allowed: "
+          + "send content as inputs of another kind")
     }
   }
 

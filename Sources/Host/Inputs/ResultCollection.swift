@@ -14,7 +14,8 @@ extension InputStage {
   /// Takes an attempt's artifacts and its output, from the answer or from the file it names, with `usage` in it.
   ///
   /// An output above the store's `maxInlineBytes` becomes the artifact `result.json` (or `result-1.json`, … when the engine
-  /// has taken the name), the last one, and the result says so: an object with exactly `file`, its name, and `bytes`.
+  /// has taken the name), the last one, and the result says so: an object with exactly `file`, its name, and `bytes`. A
+  /// smaller output of just these members goes there too, so that such a result always means a file.
   ///
   /// - Throws: `ArtifactError`; then nothing of the attempt's artifacts is left.
   package func collect(
@@ -23,7 +24,7 @@ extension InputStage {
     var artifacts = try await store.artifacts.take(answer.artifacts, of: id, attempt: attempt)
     if answer.outputFile == nil, answer.usage == nil, case .object = answer.output {
       // Nothing to merge and, on most answers, nothing to put aside.
-      if answer.output.bytes.count <= store.options.maxInlineBytes {
+      if !OutputIntake.isMark(answer.output), answer.output.bytes.count <= store.options.maxInlineBytes {
         return CollectedResult(result: answer.output, artifacts: artifacts)
       }
     }
@@ -39,24 +40,6 @@ extension InputStage {
     } catch {
       await store.artifacts.removeArtifacts(of: id, attempt: attempt)
       throw error
-    }
-  }
-
-  /// A job's result, read from its file when it lies in one.
-  ///
-  /// - Throws: `JobStoreError.storage` when the file cannot be read.
-  package static func whole(_ job: Job) throws(JobStoreError) -> JSONValue? {
-    guard let result = job.result, let file = OutputIntake.file(of: result),
-      let artifact = job.artifacts.first(where: { $0.name == file })
-    else { return job.result }
-    do {
-      let (descriptor, status) = try FileCopy.openRegular(artifact.path, name: "the result of job \(job.id)")
-      defer { close(descriptor) }
-      let bytes = try FileCopy.contents(
-        descriptor, status, limit: ContentLimits.fileBytes + 4096, name: "the result of job \(job.id)")
-      return try JSONValue(parsing: bytes, limits: ContentLimits.fileJSON)
-    } catch {
-      throw .storage(reason: "\(error)")
     }
   }
 }
@@ -76,15 +59,15 @@ struct OutputIntake {
     if let usage = answer.usage, members["usage"] == nil { members["usage"] = usage }
     let result = JSONValue.object(members)
     let bytes = result.bytes
-    guard bytes.count > inlineBytes else { return (result, nil) }
+    guard bytes.count > inlineBytes || Self.isMark(result) else { return (result, nil) }
     let artifact = try spill(bytes, taken)
     return (["file": .string(artifact.name), "bytes": .int(artifact.bytes)], artifact)
   }
 
-  /// The file that a result says it lies in.
-  static func file(of result: JSONValue) -> String? {
-    guard let members = result.object, members.count == 2, members["bytes"]?.int != nil else { return nil }
-    return members["file"]?.string
+  /// Whether a result is one that says where the real one lies, by its members' names alone.
+  static func isMark(_ result: JSONValue) -> Bool {
+    guard let members = result.object else { return false }
+    return members.count == 2 && members["file"] != nil && members["bytes"] != nil
   }
 
   private func read(_ declared: OutputFile) throws(ArtifactError) -> JSONValue {

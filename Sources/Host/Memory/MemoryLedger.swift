@@ -16,6 +16,8 @@ package struct MemoryLedger: Sendable {
     package var base = MemoryAmounts()
     /// Models that the engine can keep at a time, 1 or more.
     package var maxModels = 1
+    /// The process was asked to go: what it holds comes back soon, and nothing is loaded into it any more.
+    package var isLeaving = false
   }
 
   /// A model in a process.
@@ -74,6 +76,9 @@ package struct MemoryLedger: Sendable {
     residents = residents.filter { $0.key.holder != id }
   }
 
+  /// The process was asked to go.
+  package mutating func markLeaving(_ id: HolderID) { holders[id]?.isLeaving = true }
+
   package mutating func setBase(_ base: MemoryAmounts, of id: HolderID) { holders[id]?.base = base }
 
   // MARK: Residents
@@ -100,7 +105,7 @@ package struct MemoryLedger: Sendable {
   /// Marks a resident as leaving. False when it may not: it is used, pinned, or not loaded (any more).
   package mutating func beginUnload(_ key: Key, evenPinned: Bool = false) -> Bool {
     guard let resident = residents[key], resident.state == .loaded, resident.users == 0,
-      evenPinned || !resident.isPinned
+      evenPinned || !resident.isPinned, holders[key.holder]?.isLeaving != true
     else { return false }
     residents[key]?.state = .unloading
     return true

@@ -7,6 +7,7 @@ extension Residency {
     /// The engine is asked now; its need is reserved.
     case send(EngineSeat, Load, MemoryAmounts)
     case evict([MemoryLedger.Key])
+    case stop([(plugin: String, engine: any ResidentEngine)])
     case wait(String)
     case end(Acquired)
     /// Nobody wants it any more.
@@ -15,17 +16,23 @@ extension Residency {
 
   /// Takes one load from the wish to its end.
   func perform(_ key: MemoryLedger.Key) async {
-    let giveUp = clock.now().advanced(by: policy.waitForRoom)
+    var evictedAt: MonotonicInstant?
     while true {
       let pools = state.withLock { $0.need(key, footprints).pools }
       let available = await probe.available(pools)
-      switch decide(key, available, giveUp) {
+      switch decide(key, available, evictedAt) {
       case .send(let seat, let load, let need): return await send(key, seat, load, need)
       case .evict(let victims):
         await withDiscardingTaskGroup { group in
           for victim in victims {
             group.addTask { await self.finishUnload(victim, why: "to make room for \(key.model)") }
           }
+        }
+        evictedAt = clock.now()
+      case .stop(let engines):
+        for (plugin, engine) in engines {
+          log.write(.info, plugin, "is idle and stopped: its memory is needed for \(key.model)")
+          engine.stop(grace: .seconds(2))
         }
       case .wait(let what):
         log.write(.debug, "memory", "\(key.model) waits: \(what)")
@@ -39,7 +46,7 @@ extension Residency {
   }
 
   private func decide(
-    _ key: MemoryLedger.Key, _ available: [MemoryPool: Int64], _ giveUp: MonotonicInstant
+    _ key: MemoryLedger.Key, _ available: [MemoryPool: Int64], _ evictedAt: MonotonicInstant?
   ) -> Step {
     let now = clock.now()
     let wall = Timestamp.now()
@@ -55,13 +62,30 @@ extension Residency {
       var bounds: [MemoryPool: Int64] = [:]
       for (pool, free) in available {
         let lendable = free - (pool == .machine ? policy.reserve : 0)
-        bounds[pool] = state.ledger.used(pool).addingWithoutOverflow(lendable)
+        // What others have reserved and perhaps not taken yet does not show in what is free.
+        let promised = state.ledger.residents.values.filter { $0.state == .loading }
+          .reduce(Int64(0)) { $0.addingWithoutOverflow($1.charge[pool]) }
+        bounds[pool] = (state.ledger.used(pool) - promised).addingWithoutOverflow(lendable)
       }
-      switch state.ledger.plan(request, holder: key.holder, bounds: bounds) {
+      let plan = state.ledger.plan(request, holder: key.holder, bounds: bounds)
+      // By the ledger alone: without what other programs do to the memory.
+      lazy var undisturbed = state.ledger.plan(request, holder: key.holder)
+      switch plan {
+      case .evict, .stop:
+        // What was given back a moment ago may not show yet: nobody else has to leave for that.
+        if let evictedAt, evictedAt.duration(to: now) < ResidencyPolicy.settling, undisturbed == .load {
+          return .wait("memory that is being given back")
+        }
+      default: break
+      }
+      switch plan {
       case .present: return .end(.ready)
       case .load:
         state.ledger.begin(key, need: request.need, now: now, wall: wall)
         return .send(seat, load, request.need)
+      case .stop(let holders):
+        for holder in holders { state.ledger.markLeaving(holder) }
+        return .stop(holders.compactMap { state.seats[$0] }.map { ($0.plugin, $0.engine) })
       case .evict(let victims):
         // All under one lock: nobody can have taken one of them into use since the plan was made.
         let begun = victims.filter { state.ledger.beginUnload($0) }
@@ -71,8 +95,13 @@ extension Residency {
         return .end(.failed(RPCError(.resource, "model \(key.model) cannot be loaded: \(reason)")))
       case .wait(let obstacle):
         // A load that is under way has a clock of its own.
-        guard now >= giveUp, obstacle != .changing else { return .wait("\(obstacle)") }
-        return .end(.failed(noRoom(key.model, request.need, obstacle, state.ledger, available)))
+        let isLoading = state.ledger.residents.values.contains { $0.state == .loading }
+        guard now >= load.wantedAt.advanced(by: policy.waitForRoom), obstacle != .changing, !isLoading else {
+          return .wait("\(obstacle)")
+        }
+        let error = noRoom(key.model, request.need, obstacle, state.ledger, available)
+        if case .wait = undisturbed { return .end(.crowded(error)) }
+        return .end(.failed(error))
       }
     }
   }
@@ -115,7 +144,8 @@ extension Residency {
       state.withLock { $0.ledger.remove(key) }
       end(key, .failed(error))
     case .success(let answer):
-      let charge = charge(answer, seat, before: before, after: await held(seat), need: need)
+      let hasOthers = state.withLock { $0.ledger.residents(of: key.holder).count > 1 }
+      let charge = charge(answer, seat, before: before, after: await held(seat), need: need, hasOthers: hasOthers)
       let subject = Footprints.Subject(
         plugin: "\(seat.plugin)@\(seat.version)", model: key.model, fileBytes: load.fileBytes,
         isOnDevice: !seat.devices.isEmpty)
@@ -145,15 +175,25 @@ extension Residency {
   /// What a load has taken: what the engine says, else what was measured, else what was expected. An engine that says
   /// less than half of what was measured is not believed.
   private func charge(
-    _ answer: ModelLoadResult, _ seat: EngineSeat, before: MemoryAmounts?, after: MemoryAmounts?, need: MemoryAmounts
+    _ answer: ModelLoadResult, _ seat: EngineSeat, before: MemoryAmounts?, after: MemoryAmounts?, need: MemoryAmounts,
+    hasOthers: Bool
   ) -> MemoryAmounts {
     var measured: MemoryAmounts?
     if let before, let after {
       var grown = MemoryAmounts()
-      for pool in after.pools { grown[pool] = after[pool] - before[pool] }
+      for pool in after.pools {
+        // Nothing before, beside other models: then it was not measured, and the growth would be theirs.
+        if pool != .machine, before[pool] == 0, hasOthers { continue }
+        grown[pool] = after[pool] - before[pool]
+      }
       measured = grown
     }
-    guard answer.memoryBytes != nil || answer.deviceBytes != nil else { return measured ?? need }
+    guard answer.memoryBytes != nil || answer.deviceBytes != nil else {
+      var charge = measured ?? need
+      // Not measured is not nothing.
+      for pool in need.pools where pool != .machine && charge[pool] == 0 { charge[pool] = need[pool] }
+      return charge
+    }
     var reported = Footprints.Footprint(
       machineBytes: Int64(clamping: answer.memoryBytes ?? 0), deviceBytes: Int64(clamping: answer.deviceBytes ?? 0)
     ).amounts(on: seat.devices)
@@ -190,10 +230,19 @@ extension Residency {
     let error = await seat.engine.unload(model: key.model)
     let after = error == nil ? await held(seat) : nil
     let mustRestart: Bool = state.withLock { state in
+      if error != nil, state.seats[key.holder] != nil {
+        let others = state.ledger.residents(of: key.holder).filter { $0.key != key }
+        if seat.engine.isStopping || others.allSatisfy({ $0.resident.users == 0 }) {
+          // Its memory comes back with the process, and is counted until then.
+          state.ledger.markLeaving(key.holder)
+          return true
+        }
+        // It stays, and so does the memory: the process's own from now on.
+        state.ledger.setBase((state.ledger.holders[key.holder]?.base ?? MemoryAmounts()) + charge, of: key.holder)
+      }
       state.ledger.remove(key)
       state.claims[key] = nil
-      guard state.seats[key.holder] != nil else { return false }
-      if error != nil { return state.ledger.residents(of: key.holder).allSatisfy { $0.resident.users == 0 } }
+      guard error == nil, state.seats[key.holder] != nil else { return false }
       guard let after, let first = state.firstBase[key.holder] else { return false }
       // What it has kept is the process's own from now on: the next plan must know.
       let others = state.ledger.residents(of: key.holder)
@@ -203,7 +252,11 @@ extension Residency {
       }
       state.ledger.setBase(base, of: key.holder)
       guard others.isEmpty, state.loads.keys.allSatisfy({ $0.holder != key.holder }) else { return false }
-      return base.pools.contains { base[$0] > first[$0] + max(ResidencyPolicy.keptAfterUnload, charge[$0] / 4) }
+      let keepsMuch = base.pools.contains { pool in
+        base[pool] - first[pool] > max(ResidencyPolicy.keptAfterUnload, charge[pool] / 4)
+      }
+      if keepsMuch { state.ledger.markLeaving(key.holder) }
+      return keepsMuch
     }
     if let error {
       log.write(.warn, seat.plugin, "did not unload \(key.model): \(error.message)")

@@ -34,11 +34,11 @@ extension Residency {
     switch plan {
     case .present: return .ready(.loaded, pools: pools)
     case .load: return .ready(isCopy ? .copy : .room, pools: pools)
-    case .evict: return .ready(isCopy ? .copy : .swap, pools: pools)
+    case .evict, .stop: return .ready(isCopy ? .copy : .swap, pools: pools)
     case .wait(.memory(let pool, _)): return .blocked(pools: [pool])
     case .wait: return nil
-    // Whoever takes it hears why it cannot be; in line it would wait for ever.
-    case .never: return .ready(.room, pools: [])
+    // In line it would wait for ever.
+    case .never: return .ready(.hopeless, pools: [])
     }
   }
 
@@ -49,7 +49,8 @@ extension Residency {
       for device in devices {
         let pool = MemoryPool.device(device.id.description)
         let limit = state.ledger.limits[pool] ?? Int64(clamping: device.memoryBytes)
-        free[device.id] = UInt64(max(0, limit - state.ledger.used(pool)))
+        // Other programs may sit there, too.
+        free[device.id] = min(UInt64(max(0, limit - state.ledger.used(pool))), device.freeBytes ?? .max)
       }
       return free
     }
@@ -83,6 +84,9 @@ extension Residency {
         }
     }
   }
+
+  /// Whether the process is there.
+  package func isSeated(_ holder: MemoryLedger.HolderID) -> Bool { state.withLock { $0.seats[holder] != nil } }
 
   /// Models that are loaded in a process.
   package func models(in holder: MemoryLedger.HolderID) -> [String] {

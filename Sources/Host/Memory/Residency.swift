@@ -11,6 +11,8 @@ package final class Residency: Sendable {
     /// It is loaded, and stays so until `release`.
     case ready
     case failed(RPCError)
+    /// Models in use, or others that are being loaded, hold the room: the job belongs back in line.
+    case crowded(RPCError)
     /// Nobody waits for it any more: the job was cancelled, or the host stops.
     case abandoned
   }
@@ -25,6 +27,8 @@ package final class Residency: Sendable {
     var model: ModelReference
     var fileBytes: Int64
     var waiters: [String: Waiter] = [:]
+    /// When somebody last came to wait for it.
+    var wantedAt: MonotonicInstant
     let nap = Nap()
   }
 
@@ -118,15 +122,21 @@ package final class Residency: Sendable {
 
   /// Tells how large a model's files are: known before its first load, the plan is right from the start.
   package func note(_ model: String, fileBytes: Int64) {
-    state.withLock { $0.fileBytes[model] = fileBytes }
+    // Names without files are anybody's invention: nothing is kept of them.
+    state.withLock { state in
+      if fileBytes > 0 || state.fileBytes[model] != nil { state.fileBytes[model] = fileBytes }
+    }
   }
 
   /// Waits until a model is loaded in a process, and keeps it so until `release`.
   ///
-  /// - Parameter key: names the waiter to `abandon`; one wait a key at a time.
+  /// - Parameters:
+  ///   - key: names the waiter to `abandon`; one wait a key at a time.
+  ///   - isCancelled: asked at the last moment at which `abandon` could not yet have found the waiter.
   package func acquire(
     _ model: ModelReference, fileBytes: Int64, at holder: MemoryLedger.HolderID, for key: String,
-    progress: @escaping @Sendable (PluginProtocol.ModelProgress) -> Void = { _ in }
+    progress: @escaping @Sendable (PluginProtocol.ModelProgress) -> Void = { _ in },
+    unless isCancelled: @escaping @Sendable () -> Bool = { false }
   ) async -> Acquired {
     let place = MemoryLedger.Key(holder: holder, model: model.id)
     let now = clock.now()
@@ -134,12 +144,13 @@ package final class Residency: Sendable {
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let (answer, isFirst): (Acquired?, Bool) = state.withLock { state in
-          if Task.isCancelled { return (.abandoned, false) }
+          if Task.isCancelled || isCancelled() { return (.abandoned, false) }
           guard state.seats[holder] != nil else { return (.failed(Residency.gone), false) }
           if state.ledger.use(place, now: now) { return (.ready, false) }
           state.fileBytes[model.id] = fileBytes
           let isFirst = state.loads[place] == nil
-          var load = state.loads[place] ?? Load(model: model, fileBytes: fileBytes)
+          var load = state.loads[place] ?? Load(model: model, fileBytes: fileBytes, wantedAt: now)
+          load.wantedAt = now
           load.waiters[key] = Waiter(continuation: continuation, progress: progress)
           state.loads[place] = load
           return (nil, isFirst)
@@ -193,8 +204,8 @@ package final class Residency: Sendable {
   package func mustStay(_ holder: MemoryLedger.HolderID) -> Bool {
     let now = clock.now()
     return state.withLock { state in
-      state.ledger.residents(of: holder).contains { _, resident in
-        resident.isPinned || resident.state == .loading
+      state.ledger.residents(of: holder).contains { key, resident in
+        resident.isPinned || resident.state == .loading || policy.model(key.model).preload
           || resident.keepAlive.map { resident.lastUsed.advanced(by: $0) > now } ?? false
       }
     }

@@ -25,6 +25,8 @@ package struct ResidencyPolicy: Sendable {
 
   /// How often measured memory is looked at while a load waits for it.
   static let poll = Duration.milliseconds(200)
+  /// How long memory that was given back may take to show.
+  static let settling = Duration.seconds(2)
   /// What a process may keep of an unloaded model before it is started anew.
   static let keptAfterUnload: Int64 = 256 << 20
 }

@@ -40,6 +40,13 @@ package final class Dispatcher: Sendable {
     /// Jobs handed out and not back.
     var handedOut = 0
 
+    /// Jobs that keep back others, as all who wait for jobs see it, and one more.
+    func overdue(
+      _ now: MonotonicInstant, _ maxWait: Duration, _ asking: ((JobLane) -> LaneRank?)? = nil
+    ) -> [JobQueue.Overdue] {
+      queue.overdue(now: now, maxWait: maxWait, ranks: waiters.map(\.rank) + (asking.map { [$0] } ?? []))
+    }
+
     /// Whether a job may be begun at all.
     func mayBegin(_ limit: Int?) -> Bool { intake == .open && !isClosed && handedOut < limit ?? .max }
 
@@ -56,14 +63,18 @@ package final class Dispatcher: Sendable {
   private let limit: Int?
   private let maxWait: Duration
   private let alarm: Nap?
+  private let onReturn: @Sendable (JobID) -> Void
 
   /// - Parameters:
   ///   - limit: jobs that may run at a time over all engines; nil for no bound beyond the engines' own.
   ///   - maxWait: time after which a job goes before younger ones whose model is loaded.
+  ///   - onReturn: told of a job that goes back into line without having been begun.
   ///   - alarm: woken when `nextRelease` may have come nearer: who rests there calls `match` in time.
   package init(
-    clock: any HostClock = SystemHostClock(), limit: Int? = nil, maxWait: Duration = .seconds(30), alarm: Nap? = nil
+    clock: any HostClock = SystemHostClock(), limit: Int? = nil, maxWait: Duration = .seconds(30), alarm: Nap? = nil,
+    onReturn: @escaping @Sendable (JobID) -> Void = { _ in }
   ) {
+    self.onReturn = onReturn
     self.clock = clock
     self.limit = limit
     self.maxWait = maxWait
@@ -104,13 +115,17 @@ package final class Dispatcher: Sendable {
             state.reserved[place] = reserved
             return .some(job)
           }
-          if state.mayBegin(limit), let found = state.queue.first(now: now, maxWait: maxWait, rank: rank) {
+          let held = state.overdue(now, maxWait, rank)
+          if state.mayBegin(limit), let found = state.queue.first(now: now, maxWait: maxWait, held: held, rank: rank),
+            // What cannot be done here may be possible at another place that waits.
+            found.readiness != .hopeless
+          {
             return .some(state.hand(found, now: now))
           }
           state.waiters.append(Waiter(id: id, place: place, rank: rank, isWarm: isWarm, continuation: continuation))
           return nil
         }
-        if let answer { continuation.resume(returning: answer) }
+        if let answer { continuation.resume(returning: answer) } else { match() }
       }
     } onCancel: {
       release { $0.id == id }
@@ -171,6 +186,7 @@ package final class Dispatcher: Sendable {
 
   /// A job that was handed out and could not be begun goes back into line.
   package func giveBack(_ job: WaitingJob) {
+    onReturn(job.id)
     state.withLock { $0.handedOut -= 1 }
     enqueue(job)
   }
@@ -183,7 +199,10 @@ package final class Dispatcher: Sendable {
 
   /// Takes a waiting job out of line. False when it does not wait (any more).
   package func withdraw(_ id: JobID) -> Bool {
-    state.withLock { $0.queue.remove(id) != nil }
+    let wasThere = state.withLock { $0.queue.remove(id) != nil }
+    // It may have kept others back.
+    if wasThere { match() }
+    return wasThere
   }
 
   /// Takes out every waiting job of the lanes that `matches`.
@@ -224,9 +243,12 @@ package final class Dispatcher: Sendable {
         // Also when nobody waits: `nextRelease` would stay in the past, and who rests until then would never rest.
         _ = state.queue.release(now: now)
         guard !state.waiters.isEmpty, state.mayBegin(limit) else { return nil }
+        let held = state.overdue(now, maxWait)
         var best: (index: Int, candidate: JobQueue.Candidate)?
         for (index, waiter) in state.waiters.enumerated() {
-          guard let found = state.queue.first(now: now, maxWait: maxWait, rank: waiter.rank) else { continue }
+          guard let found = state.queue.first(now: now, maxWait: maxWait, held: held, rank: waiter.rank) else {
+            continue
+          }
           if let best, !isBetter(found, waiter, than: best.candidate, state.waiters[best.index]) { continue }
           best = (index, found)
         }

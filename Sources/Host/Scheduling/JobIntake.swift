@@ -74,6 +74,8 @@ package struct JobIntake: Sendable {
       _ = dispatcher.withdraw(id)
       live.finished(id, .failed)
     }
+    // An engine has the deadline itself; who waits for a model, or for one to be loaded, hears it here.
+    for overdue in report.running { residency.abandon(overdue.job.description) }
     return report.nextInMs.map { .milliseconds(max(1, $0)) }
   }
 

@@ -131,27 +131,59 @@ package struct JobQueue: Sendable {
   /// When the next delayed job comes into line.
   package var nextRelease: MonotonicInstant? { delayed.values.compactMap(\.startableAt).min() }
 
+  /// A job whose lane has been passed over for too long, and the memory that it waits for.
+  package struct Overdue: Sendable {
+    package var job: WaitingJob
+    package var pools: Set<MemoryPool>
+  }
+
+  /// Since when a lane has been passed over, when that is too long.
+  private func passedOver(_ lane: Lane, _ head: WaitingJob, _ now: MonotonicInstant, _ maxWait: Duration)
+    -> MonotonicInstant?
+  {
+    let since = maxWait == .zero ? head.queuedAt : max(head.queuedAt, lane.lastTurn ?? head.queuedAt)
+    return since.duration(to: now) > maxWait ? since : nil
+  }
+
+  /// Heads of lanes that have been passed over for too long and are held up by memory in use, at every one of the places
+  /// that serve them.
+  ///
+  /// They keep back the jobs of their priority and below, anywhere, that would go on using that memory: otherwise small
+  /// jobs could keep it from ever being free.
+  package func overdue(
+    now: MonotonicInstant, maxWait: Duration, ranks: [(JobLane) -> LaneRank?]
+  ) -> [Overdue] {
+    var found: [Overdue] = []
+    for (key, lane) in lanes {
+      guard let head = lane.jobs.last, passedOver(lane, head, now, maxWait) != nil else { continue }
+      var pools: Set<MemoryPool> = []
+      var isReady = false
+      for rank in ranks {
+        switch rank(key) {
+        case .ready: isReady = true
+        case .blocked(let blocked): pools.formUnion(blocked)
+        case nil: break
+        }
+      }
+      if !isReady, !pools.isEmpty { found.append(Overdue(job: head, pools: pools)) }
+    }
+    return found
+  }
+
   /// The job that goes first among the lanes that `rank` lets begin.
   ///
-  /// A lane that has been passed over for too long and is held up by memory in use keeps back the jobs of its priority
-  /// and below that would go on using that memory: otherwise small jobs could keep it from ever being free.
-  ///
-  /// - Parameter maxWait: how long a lane may be passed over; zero for strictly by age.
+  /// - Parameters:
+  ///   - maxWait: how long a lane may be passed over; zero for strictly by age.
+  ///   - held: jobs that keep back others, see `overdue`.
   package func first(
-    now: MonotonicInstant, maxWait: Duration, rank: (JobLane) -> LaneRank?
+    now: MonotonicInstant, maxWait: Duration, held: [Overdue] = [], rank: (JobLane) -> LaneRank?
   ) -> Candidate? {
     var candidates: [(candidate: Candidate, pools: Set<MemoryPool>)] = []
-    var held: [(job: WaitingJob, pools: Set<MemoryPool>)] = []
     for (key, lane) in lanes {
-      guard let head = lane.jobs.last, let rank = rank(key) else { continue }
-      let since = maxWait == .zero ? head.queuedAt : max(head.queuedAt, lane.lastTurn ?? head.queuedAt)
-      let passedOver = since.duration(to: now) > maxWait ? since : nil
-      switch rank {
-      case .ready(let readiness, let pools):
-        candidates.append((Candidate(job: head, readiness: readiness, passedOverSince: passedOver), pools))
-      case .blocked(let pools):
-        if passedOver != nil { held.append((head, pools)) }
-      }
+      guard let head = lane.jobs.last, case .ready(let readiness, let pools)? = rank(key) else { continue }
+      let candidate = Candidate(
+        job: head, readiness: readiness, passedOverSince: passedOver(lane, head, now, maxWait))
+      candidates.append((candidate, pools))
     }
     return candidates.lazy
       .filter { candidate, pools in

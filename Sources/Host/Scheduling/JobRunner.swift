@@ -1,5 +1,4 @@
 import PluginProtocol
-import Synchronization
 
 /// Takes one job through one engine: claim, model, run, artifacts, terminal state.
 package struct JobRunner: Sendable {
@@ -156,10 +155,9 @@ package struct JobRunner: Sendable {
     let live = live
     live.loading(id, model: route.model.id, fraction: nil)
     let acquired = await residency.acquire(
-      route.model, fileBytes: route.fileBytes, at: holder, for: id.description
-    ) { progress in
-      live.loading(id, model: progress.model, fraction: progress.fraction)
-    }
+      route.model, fileBytes: route.fileBytes, at: holder, for: id.description,
+      progress: { live.loading(id, model: $0.model, fraction: $0.fraction) },
+      unless: { live.isCancelRequested(id) })
     switch acquired {
     case .ready: return .success(route.model)
     case .abandoned:
@@ -167,13 +165,23 @@ package struct JobRunner: Sendable {
         await finish(job, attempt, .cancelled, JobTiming(loadMs: started.ms(to: clock)))
         return .failure(Ended(verdict: .good))
       }
+      if !Task.isCancelled, let deadline = job.deadlineAt, deadline <= clock.now() {
+        let failure = JobFailure(
+          errorClass: "deadline", message: "the job's deadline passed while its model was loading")
+        await finish(job, attempt, .failure(failure), JobTiming(loadMs: started.ms(to: clock)))
+        return .failure(Ended(verdict: .good))
+      }
       await requeue(
         job, attempt, .superseded, JobFailure(.transient, "the worker was stopped while the model was loading"),
         after: .zero, counts: false)
       return .failure(Ended(verdict: .gone))
+    case .crowded(let problem):
+      await requeue(
+        job, attempt, .superseded, JobFailure(problem.failureClass, problem.message), after: .zero, counts: false)
+      return .failure(Ended(verdict: .good))
     case .failed(let problem):
-      if place.engine.isStopping {
-        // The host ended the load: the job is not to blame.
+      if place.engine.isStopping || problem == Residency.gone {
+        // The host ended the load, or the process died before it began: the job is not to blame.
         await requeue(
           job, attempt, .superseded, JobFailure(problem.failureClass, problem.message), after: .zero, counts: false)
         return .failure(Ended(verdict: .gone))
@@ -345,25 +353,6 @@ package struct JobRunner: Sendable {
       return false
     }
   }
-}
-
-/// How many engine processes each job has taken down: a job that killed two is poison.
-package final class DeathCount: Sendable {
-  package static let poisonous = 2
-  private let stories = Mutex<[JobID: [JobFailure]]>([:])
-
-  package init() {}
-
-  /// Counts one more death. Returns how many there are now.
-  func add(_ id: JobID, evidence: JobFailure) -> Int {
-    stories.withLock { stories in
-      stories[id, default: []].append(evidence)
-      return stories[id]?.count ?? 0
-    }
-  }
-
-  func take(_ id: JobID) -> [JobFailure] { stories.withLock { $0.removeValue(forKey: id) ?? [] } }
-  func forget(_ id: JobID) { stories.withLock { $0[id] = nil } }
 }
 
 extension KillReason {

@@ -10,6 +10,8 @@ package enum LaneRank: Sendable, Equatable {
     case swap
     /// It is loaded in another process already: a second copy would be loaded.
     case copy
+    /// It cannot be loaded there: whoever takes it hears why. Any other place is better.
+    case hopeless
 
     package static func < (left: Readiness, right: Readiness) -> Bool { left.rawValue < right.rawValue }
   }

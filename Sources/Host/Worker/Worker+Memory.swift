@@ -12,13 +12,24 @@ extension Worker {
     }
   }
 
+  /// Tells how large the models of waiting jobs are: before a place asks for the first of them.
+  func noteSizes() {
+    for lane in dispatcher.occupiedLanes {
+      guard let entry = try? models.entry(lane.model), let bytes = try? models.status(entry).bytes else { continue }
+      residency.note(lane.model, fileBytes: bytes)
+    }
+  }
+
   /// Loads a model now, in a process that is started for it when there is none, and keeps it as its policy says.
   ///
   /// - Parameters:
   ///   - pin: true keeps it until it is unloaded by hand; nil leaves that to the configuration.
   ///   - keepAlive: idle time after which it is unloaded; nil leaves that to the configuration.
   /// - Throws: `RPCError` of one of the control socket's classes, or `resource`.
-  package func load(_ model: String, pin: Bool? = nil, keepAlive: Duration? = nil) async throws(RPCError) {
+  @discardableResult
+  package func load(
+    _ model: String, pin: Bool? = nil, keepAlive: Duration? = nil
+  ) async throws(RPCError) -> MemoryLedger.HolderID {
     let route = try await route(model)
     guard let name = route.plugins.first, let supervisor = fleet.member(name)?.supervisor else {
       throw RPCError(control: .noEngine, "no plugin in service can load \(model); see `stoker plugins list`")
@@ -35,7 +46,7 @@ extension Worker {
     let key = "load \(store.newID())"
     switch await residency.acquire(route.model, fileBytes: route.fileBytes, at: holder, for: key) {
     case .ready: break
-    case .failed(let error): throw error
+    case .failed(let error), .crowded(let error): throw error
     case .abandoned: throw RPCError(.cancelled, "the load of \(model) was given up")
     }
     defer { residency.release(route.model.id, at: holder) }
@@ -44,6 +55,7 @@ extension Worker {
         route.model.id, at: holder, pin ?? residency.policy.model(route.model.id).pin, keepAlive: keepAlive)
     }
     changes.notify()
+    return holder
   }
 
   /// Unloads a model wherever it is loaded.
@@ -94,13 +106,17 @@ extension Worker {
     let subscription = residency.changes.subscribe { nap.wake() }
     defer { residency.changes.unsubscribe(subscription) }
     var pause = Duration.seconds(5)
+    var home: MemoryLedger.HolderID?
     while !Task.isCancelled {
-      if !residency.holders(of: model).isEmpty {
+      // By its full id. What was unloaded in a process that lives on, for room, for time or by hand, is not undone here.
+      let id = (try? models.entry(model).id) ?? model
+      if let there = residency.holders(of: id).first { home = there }
+      if let home, residency.isSeated(home) {
         await nap.rest(nil)
         continue
       }
       do throws(RPCError) {
-        try await load(model)
+        home = try await load(model)
         pause = .seconds(5)
       } catch {
         if Task.isCancelled { return }

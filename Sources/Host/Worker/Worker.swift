@@ -85,7 +85,7 @@ package final class Worker: Sendable {
     if !swept.ended.isEmpty { log.write(.warn, "host", "ended \(swept.ended.count) engines of a former life") }
     let dispatcher = Dispatcher(
       clock: clock, limit: configuration.scheduling.maxConcurrentJobs, maxWait: configuration.fairness.maxWait,
-      alarm: upkeep)
+      alarm: upkeep, onReturn: { [live] in live.unexpect($0) })
     self.dispatcher = dispatcher
     var inputSettings = InputSettings()
     inputSettings.maxInputBytes = configuration.inputs.maxBytes
@@ -107,7 +107,8 @@ package final class Worker: Sendable {
     let factory = EngineLaunchFactory(
       layout: options.layout, configuration: configuration, resources: resources, environment: options.environment,
       hostVersion: options.version)
-    factory.sweep()
+    // A worker for one command is not alone in the cache.
+    if options.isDaemon { factory.sweep() }
     let (store, live, models, changes) = (store, live, models, changes)
     let deaths = DeathCount()
     let intakeBox = Mutex<JobIntake?>(nil)
@@ -190,6 +191,7 @@ package final class Worker: Sendable {
   package func run(ready: @escaping @Sendable () -> Void = {}) async throws {
     await lookAtDevices()
     try await intake.restore()
+    noteSizes()
     await fleet.rescan()
     defer { try? store.close() }
     do {
@@ -198,7 +200,7 @@ package final class Worker: Sendable {
         group.addTask { await self.residency.run() }
         group.addTask { await self.keepUp() }
         group.addTask {
-          await self.preload()
+          if self.options.isDaemon { await self.preload() }
           await Nap().rest(nil)
         }
         group.addTask {

@@ -33,7 +33,7 @@ struct JobsCommand: AsyncParsableCommand {
         throw CLIError.usage("--state and --kind choose among jobs; leave out the id")
       }
       let id = try await JobReference.resolve(id, by: connection)
-      let job = try JobView(try await connection.call("jobs/get", ["id": .string(id)]))
+      let job = try JobView(try await connection.call("jobs/get", ["id": .string(id)])).withWholeResult()
       if global.json { return try global.console.json(job.json) }
       return try global.console.line(JobDetails(job: job, now: Wall.now()).text(for: global.console))
     }

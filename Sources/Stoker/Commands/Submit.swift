@@ -47,6 +47,7 @@ struct SubmitCommand: AsyncParsableCommand {
       return try await runner.run(request)
     }
     let job = try await withSignalWatch { watch in try await runner.submit(request, watch) }
-    if global.json { try global.console.json(job.json) } else { try global.console.line(job.id) }
+    // One that was submitted before may have ended.
+    if global.json { try global.console.json(try job.withWholeResult().json) } else { try global.console.line(job.id) }
   }
 }

@@ -14,6 +14,19 @@ struct JobView: Sendable {
     json = job
   }
 
+  private init(json: JSONValue) { self.json = json }
+
+  /// The job with its result in it, also when that is so large that it lies in a file of the job's.
+  ///
+  /// - Throws: `CLIError` when the file is gone or was changed.
+  func withWholeResult() throws -> JobView {
+    do {
+      return JobView(json: try InputStage.whole(shown: json))
+    } catch {
+      throw CLIError(.failed, class: error.failure.errorClass, "the result of job \(id) cannot be read: \(error)")
+    }
+  }
+
   var id: String { json["id"]?.string ?? "" }
   var state: String { json["state"]?.string ?? "" }
   var kind: String { json["kind"]?.string ?? "" }

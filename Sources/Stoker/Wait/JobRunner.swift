@@ -61,7 +61,7 @@ struct JobRunner: Sendable {
 
   /// Prints or writes a finished job's result, and says how it went.
   func deliver(_ outcome: JobWaiter.Outcome) throws {
-    let job = outcome.job
+    let job = try outcome.job.withWholeResult()
     // Only a transcript is written as one.
     let transcript = job.kind == JobKind.audioSTT.rawValue ? transcript : nil
     var place: String?

@@ -118,11 +118,33 @@ struct InputFetchTests {
   func stall(_ path: String) async throws {
     try await bench({ $0.url(path) }, { $0.stallTimeout = .milliseconds(300) }) { bench, id, _ in
       let error = await bench.failure(id)
-      #expect(error?.failureClass == .transient && error?.message.contains("sent nothing") == true)
+      let words = path == "silent" ? "sent nothing for" : "sent less than 64 KiB in"
+      #expect(error?.failureClass == .transient && error?.message.contains(words) == true)
     }
     try await bench({ $0.url(path) }) { bench, id, _ in
       let error = await bench.failure(id, timeLimit: .milliseconds(300))
       #expect(error?.failureClass == .transient && error?.message.contains("longer") == true)
+    }
+  }
+
+  @Test("who only drips is as good as silent", arguments: ["head", "hints", "body"])
+  func drip(_ path: String) async throws {
+    let server = try InputServer.drip()
+    try await bench({ _ in "http://127.0.0.1:\(server.port)/\(path)" }, { $0.stallTimeout = .milliseconds(300) }) {
+      bench, id, _ in
+      let error = await bench.failure(id, timeLimit: .seconds(10))
+      let words = path == "body" ? "sent less than 64 KiB in" : "sent nothing for"
+      #expect(
+        error?.failureClass == .transient && error?.message.contains(words) == true, "\(String(describing: error))")
+    }
+  }
+
+  @Test func aSlowSenderThatGoesOnIsHeardOutToItsLastPiece() async throws {
+    let server = try InputServer.drip()
+    try await bench({ _ in "http://127.0.0.1:\(server.port)/steady" }, { $0.stallTimeout = .seconds(2) }) {
+      bench, id, _ in
+      let attempt = try await bench.attempt(id)
+      #expect(attempt.task.inputs["inputUrl"]?.first?.bytes == 30 * 65536 + 100)
     }
   }
 
@@ -204,6 +226,35 @@ struct InputFetchTests {
       #expect(error?.failureClass == .badInput, "\(String(describing: error))")
       let requests = try server.requests()
       #expect(requests.count == 1)
+    }
+  }
+
+  /// What came through a proxy may have come from anywhere.
+  @Test("through a proxy no redirect leads to a private address")
+  func redirectThroughProxy() async throws {
+    let proxy = try InputServer.proxy()
+    let variables = ["https_proxy": "http://127.0.0.1:\(proxy.port)"]
+    try await bench({ $0.url("file") }, { $0.environment = variables }, secure: true) { bench, id, server in
+      let attempt = try await bench.attempt(id)
+      #expect(bytes(at: attempt.work + "/input-inputUrl.bin") == server.content)
+    }
+    try await bench({ $0.url("redirect?to=%2Ffile") }, { $0.environment = variables }, secure: true) {
+      bench, id, server in
+      let error = await bench.failure(id)
+      #expect(
+        error?.failureClass == .badInput && error?.message.contains("not public") == true,
+        "\(String(describing: error))")
+      let requests = try server.requests()
+      #expect(requests.count == 1)
+    }
+  }
+
+  @Test func whatNeedsNoProxyMayLeadOnToPrivateAddresses() async throws {
+    let variables = ["https_proxy": "http://127.0.0.1:1", "no_proxy": "example.com, 127.0.0.1"]
+    try await bench({ $0.url("redirect?to=%2Ffile") }, { $0.environment = variables }, secure: true) {
+      bench, id, server in
+      let attempt = try await bench.attempt(id)
+      #expect(bytes(at: attempt.work + "/input-inputUrl.bin") == server.content)
     }
   }
 }

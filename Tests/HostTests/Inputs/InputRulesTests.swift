@@ -131,6 +131,25 @@ struct InputRulesTests {
     #expect(!PublicAddress.isPublic(&address, length: 4))
   }
 
+  @Test(
+    arguments: [
+      ([:], nil), (["https_proxy": "p"], "p"), (["HTTPS_PROXY": "q", "https_proxy": ""], "q"),
+      (["ALL_PROXY": "r"], "r"),
+      (["http_proxy": "p", "HTTP_PROXY": "p"], nil), (["https_proxy": "p", "all_proxy": "r"], "p"),
+      (["all_proxy": "p", "no_proxy": "*"], nil), (["all_proxy": "p", "NO_PROXY": "a.b, Example.com"], nil),
+      (["all_proxy": "p", "no_proxy": ".example.com."], nil),
+      (["all_proxy": "p", "no_proxy": "files.example.com"], nil),
+      (["all_proxy": "p", "no_proxy": "les.example.com"], "p"), (["all_proxy": "p", "no_proxy": "com.,x"], nil),
+      (["all_proxy": "p", "no_proxy": ". ,,"], "p"), (["all_proxy": "p", "no_proxy": "a.files.example.com"], "p"),
+    ] as [([String: String], String?)])
+  func proxies(_ environment: [String: String], _ proxy: String?) {
+    #expect(InputProxy.choose(for: "files.example.com", environment) == proxy)
+  }
+
+  @Test func aHostInBracketsNeedsNoProxyByItsAddress() {
+    #expect(InputProxy.choose(for: "[::1]", ["all_proxy": "p", "no_proxy": "::1"]) == nil)
+  }
+
   // MARK: Types
 
   @Test(

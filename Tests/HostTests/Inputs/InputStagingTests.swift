@@ -237,6 +237,25 @@ struct InputStagingTests {
     }
   }
 
+  @Test("what lies in data: URLs counts as the task's, before any of it is decoded")
+  func dataCounts() async throws {
+    try await InputBench.with {
+      $0.maxTaskBytes = 100_000
+    } _: { bench in
+      let half = JSONValue.string("data:," + String(repeating: "x", count: 60_000))
+      let error = await bench.refusal([
+        "aUrls": [half, .string("data:;base64,!" + String(repeating: "x", count: 60_000))]
+      ])
+      #expect(
+        error?.controlFailure == .badInput && error?.message.contains("100000") == true, "\(String(describing: error))")
+      #expect(bench.jobDirectories.isEmpty)
+      _ = try await bench.submit(["aUrl": half])
+      let both = await bench.refusal(["aUrl": half, "text": .string(String(repeating: "x", count: 60_000))])
+      #expect(both?.controlFailure == .badInput && both?.message.contains("100000") == true)
+      #expect(bench.jobDirectories.count == 1)
+    }
+  }
+
   @Test func aSmallTaskCostsNoDirectory() async throws {
     try await InputBench.with { bench in
       let id = try await bench.submit(["prompt": "x", "maskUrl": nil])

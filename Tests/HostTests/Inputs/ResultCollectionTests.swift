@@ -61,6 +61,26 @@ struct ResultCollectionTests {
   }
 
   @Test(
+    "an output that looks like the host's mark is kept in a file: the mark always means one",
+    arguments: [
+      ["file": "result.json", "bytes": 5], ["file": "a.txt", "bytes": 5.0], ["file": 7, "bytes": nil],
+    ] as [JSONValue])
+  func mark(_ output: JSONValue) async throws {
+    try await attempt { bench, id, work in
+      try write("x", work + "/a.txt")
+      let answer = JobRunResult(
+        output: output, artifacts: [ArtifactDeclaration(name: "a.txt", contentType: "text/plain", bytes: 1)])
+      let collected = try await bench.stage.collect(answer, of: id, attempt: 1)
+      #expect(collected.artifacts.map(\.name) == ["a.txt", "result.json"])
+      let end = AttemptEnd.success(result: collected.result, artifacts: collected.artifacts)
+      #expect(try await bench.store.finish(id, attempt: 1, end) == .recorded(.succeeded))
+      let job = try await bench.store.job(id)
+      #expect(job.result == ["file": "result.json", "bytes": .int(Int64(output.bytes.count))])
+      #expect(try InputStage.whole(job) == output)
+    }
+  }
+
+  @Test(
     "an output's file is as hostile as any",
     arguments: ["missing", "link", "hard", "fifo", "directory", "../o", "short", "list", "broken", "duplicate", "deep"])
   func hostile(_ name: String) async throws {

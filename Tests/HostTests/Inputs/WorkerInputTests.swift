@@ -1,5 +1,6 @@
 import Foundation
 import PluginProtocol
+import Synchronization
 import Testing
 
 @testable import Host
@@ -135,6 +136,40 @@ struct WorkerInputTests {
       await cancelled.rest(.seconds(60))
       _ = try await connection.call("jobs/cancel", ["id": id])
       #expect(try await watched["job"]?["state"] == "cancelled")
+    }
+  }
+
+  @Test("a worker that stops while an input is fetched keeps the job for its next life")
+  func stop() async throws {
+    let server = try ModelFaultServer(in: try ModelTestFolder())
+    let home = try home()
+    let kept = Mutex<JobID?>(nil)
+    try await home.life([]) { worker in
+      let connection = InProcessConnection(WorkerControl(worker))
+      let task: JSONValue = ["aUrl": .string(server.url("stall"))]
+      let answer = try await connection.call(
+        "jobs/submit", ["kind": "audio_stt", "model": "hasher", "task": task])
+      let id = try #require(answer["job"]?["id"]?.string.flatMap { JobID($0) })
+      kept.withLock { $0 = id }
+      let fetching = Nap()
+      await withTaskGroup(of: Void.self) { group in
+        group.addTask {
+          // Ends with the job, or with the worker.
+          _ = try? await connection.call("jobs/watch", ["id": .string(id.description)]) { event in
+            if event["progress"]?["stage"] == "fetching input" { fetching.wake() }
+          }
+        }
+        await fetching.rest(.seconds(60))
+        worker.requestStop()
+        group.cancelAll()
+      }
+    }
+    let id = try #require(kept.withLock { $0 })
+    try await home.life([]) { worker in
+      let job = try await worker.store.job(id)
+      #expect(!job.state.isTerminal, "\(job.json.text)")
+      #expect(job.error == nil && !job.cancelRequested)
+      #expect(job.attempts.first?.outcome == .superseded, "\(job.json.text)")
     }
   }
 }

@@ -130,6 +130,55 @@ struct MemoryLedgerTests {
     #expect(ledger.plan(request("x", gib: 1), holder: holders[0]) == .wait(.changing))
   }
 
+  /// What a process keeps besides its models is held, too: a load that only fits without it never fits.
+  @Test func theProcessItselfCounts() {
+    var (ledger, holders) = ledger()
+    ledger.setBase(MemoryAmounts([.machine: Self.gib]), of: holders[0])
+    guard case .never(let reason) = ledger.plan(request("x", gib: 10), holder: holders[0]) else {
+      Issue.record("10 of 10 GiB, of which its own process holds one")
+      return
+    }
+    #expect(reason.contains("its engine holds 1.0 GiB"))
+    #expect(ledger.plan(request("x", gib: 9), holder: holders[0]) == .load)
+  }
+
+  @Test func idleProcessesLeaveWhenTheirModelsAreNotEnough() {
+    var (ledger, holders) = ledger()
+    ledger.setBase(MemoryAmounts([.machine: 2 * Self.gib]), of: holders[0])
+    ledger.setBase(MemoryAmounts([.machine: Self.gib]), of: holders[1])
+    load(&ledger, "a", holders[0], gib: 3, at: 1)
+    #expect(ledger.plan(request("x", gib: 7), holder: holders[2]) == .evict([.init(holder: holders[0], model: "a")]))
+    #expect(ledger.plan(request("x", gib: 9), holder: holders[2]) == .stop([holders[0]]))
+    #expect(ledger.plan(request("x", gib: 10), holder: holders[2]) == .stop([holders[0], holders[1]]))
+    ledger.markLeaving(holders[0])
+    #expect(ledger.plan(request("x", gib: 9), holder: holders[2]) == .wait(.changing), "it is on its way out")
+    let mayUnload = ledger.beginUnload(.init(holder: holders[0], model: "a"))
+    #expect(!mayUnload)
+    #expect(ledger.plan(request("y", gib: 1), holder: holders[0]) == .wait(.changing))
+    ledger.leave(holders[0])
+    #expect(ledger.plan(request("x", gib: 9), holder: holders[2]) == .load)
+    load(&ledger, "b", holders[1], gib: 1, at: 2)
+    _ = ledger.use(.init(holder: holders[1], model: "b"), now: at(3))
+    #expect(
+      ledger.plan(request("x", gib: 9), holder: holders[2]) == .wait(.memory(.machine, lacking: Self.gib)),
+      "a process at work stays")
+  }
+
+  @Test func hugeNumbersFromEnginesDoNotTrap() {
+    var (ledger, holders) = ledger(slots: 8)
+    for (index, holder) in holders.enumerated() {
+      let key = MemoryLedger.Key(holder: holder, model: "m\(index)")
+      ledger.begin(key, need: MemoryAmounts(), now: at(0), wall: 0)
+      ledger.loaded(key, charge: MemoryAmounts([.machine: .max]), now: at(0), wall: 0)
+      ledger.keep(key, pinned: true, keepAlive: nil)
+    }
+    #expect(ledger.used(.machine) == .max)
+    guard case .never = ledger.plan(request("x", gib: 1), holder: holders[0]) else {
+      Issue.record("there is no room beside them")
+      return
+    }
+  }
+
   @Test func idleTimeEndsAStay() {
     var (ledger, holders) = ledger()
     load(&ledger, "a", holders[0], gib: 1, at: 10)
@@ -172,7 +221,7 @@ struct MemoryLedgerTests {
           let isUsed = ledger.use(key, now: now)
           #expect(isUsed)
           used[key, default: 0] += 1
-        case .wait, .never: break
+        case .wait, .never, .stop: break
         }
       case 5..<8:
         guard let some = used.filter({ $0.value > 0 }).keys.sorted(by: { "\($0)" < "\($1)" }).first else { continue }

@@ -71,8 +71,8 @@ struct ResidencyTests {
       let a = await residency.enter(.fake(first, modelBytes: 600 * Self.mib))
       let b = await residency.enter(.fake(second, modelBytes: 600 * Self.mib))
       #expect(await acquire(residency, "one", at: a) == .ready)
-      guard case .failed(let error) = await acquire(residency, "two", at: b) else {
-        Issue.record("there is no room")
+      guard case .crowded(let error) = await acquire(residency, "two", at: b) else {
+        Issue.record("there is no room while the other one is in use")
         return
       }
       #expect(error.failureClass == .resource)
@@ -253,6 +253,59 @@ struct ResidencyTests {
       #expect(!engine.isStopping)
       #expect(await residency.unload("modest") == (1, 0))
       #expect(engine.isStopping)
+      group.cancelAll()
+    }
+  }
+
+  /// What one load has been promised is not free for the next, although it does not show yet.
+  @Test func twoLoadsAtOnceDoNotTakeTheSameFreeMemory() async {
+    let residency = Residency(
+      policy: ResidencyPolicy(limits: [.machine: 4000 * Self.mib]),
+      probe: MemoryProbe(available: { _ in [.machine: 1000 * Self.mib] }, held: { _, _ in nil }),
+      footprints: Footprints(path: nil), clock: clock, log: HostLog(output: nil), onChange: {})
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await residency.run() }
+      let (first, second) = (FakeResidentEngine(gated: true), FakeResidentEngine(gated: true))
+      let a = await residency.enter(.fake(first, modelBytes: 600 * Self.mib))
+      let b = await residency.enter(.fake(second, modelBytes: 600 * Self.mib))
+      async let one = acquire(residency, "one", at: a, for: "1")
+      while first.waiting == 0 { await Task.yield() }
+      async let two = acquire(residency, "two", at: b, for: "2")
+      while residency.state.withLock({ $0.loads.count }) < 2 { await Task.yield() }
+      // Looks again and again, and must not begin while the first is under way.
+      for _ in 0..<200 {
+        residency.changed()
+        await Task.yield()
+      }
+      #expect(second.loads.isEmpty)
+      first.open()
+      #expect(await one == .ready)
+      while second.waiting == 0 { await Task.yield() }
+      second.open()
+      #expect(await two == .ready)
+      group.cancelAll()
+    }
+  }
+
+  @Test func anIdleProcessIsStoppedForTheMemoryThatItKeeps() async {
+    let held = Shared<Int64>(700 * Self.mib)
+    let residency = Residency(
+      policy: ResidencyPolicy(limits: [.machine: 1000 * Self.mib]),
+      probe: MemoryProbe(
+        available: { _ in [:] },
+        held: { pid, _ in MemoryAmounts([.machine: pid == 1 ? held.withLock { $0 } : Self.mib]) }),
+      footprints: Footprints(path: nil), clock: clock, log: HostLog(output: nil), onChange: {})
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await residency.run() }
+      let (idle, needy) = (FakeResidentEngine(pid: 1), FakeResidentEngine(pid: 2))
+      let a = await residency.enter(.fake(idle))
+      let b = await residency.enter(.fake(needy, modelBytes: 600 * Self.mib))
+      #expect(residency.rank("m", at: b) == .ready(.swap, pools: [.machine]))
+      async let answer = acquire(residency, "m", at: b)
+      while !idle.isStopping { await Task.yield() }
+      #expect(needy.loads.isEmpty)
+      residency.leave(a)
+      #expect(await answer == .ready)
       group.cancelAll()
     }
   }

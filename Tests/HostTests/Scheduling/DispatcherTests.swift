@@ -236,4 +236,54 @@ struct DispatcherTests {
     #expect(done.withLock { $0.values.allSatisfy { $0 == 1 } })
     #expect(dispatcher.waiting == 0)
   }
+
+  /// The lane that waits for memory belongs to one place, the jobs that hold the memory to another.
+  @Test func whoHasWaitedTooLongKeepsOthersBackAtOtherPlacesToo() async {
+    let dispatcher = Dispatcher(clock: clock, maxWait: .seconds(30))
+    await withTaskGroup(of: WaitingJob?.self) { group in
+      let (images, texts) = (dispatcher.makePlace(), dispatcher.makePlace())
+      group.addTask {
+        await dispatcher.next(images, isWarm: true) { $0.model == "image" ? .blocked(pools: [.machine]) : nil }
+      }
+      while dispatcher.placesWaiting == 0 { await Task.yield() }
+      let begun = clock.now()
+      func job(_ number: Int, _ model: String) -> WaitingJob {
+        WaitingJob(id: jobID(number), lane: JobLane(kind: .llm, model: model), queuedAt: begun)
+      }
+      dispatcher.enqueue(job(1, "image"))
+      dispatcher.enqueue(job(2, "text"))
+      let rank: @Sendable (JobLane) -> LaneRank? = { lane in
+        lane.model == "text" ? .ready(.loaded, pools: [.machine]) : nil
+      }
+      #expect(await dispatcher.next(texts, isWarm: true, rank: rank)?.id == jobID(2), "its turn is not overdue yet")
+      clock.advance(by: .seconds(31))
+      dispatcher.enqueue(job(3, "text"))
+      group.addTask { await dispatcher.next(texts, isWarm: true, rank: rank) }
+      while dispatcher.placesWaiting < 2 { await Task.yield() }
+      #expect(dispatcher.waiting == 2)
+      // The image's user gives up: the texts go on.
+      #expect(dispatcher.withdraw(jobID(1)))
+      #expect(await group.next()??.id == jobID(3))
+      dispatcher.close()
+    }
+  }
+
+  @Test func whatCannotBeDoneHereGoesToAPlaceThatCan() async {
+    let dispatcher = Dispatcher(clock: clock)
+    await withTaskGroup(of: WaitingJob?.self) { group in
+      let (able, unable) = (dispatcher.makePlace(), dispatcher.makePlace())
+      group.addTask { await dispatcher.next(unable, isWarm: true) { _ in .ready(.hopeless, pools: []) } }
+      group.addTask { await dispatcher.next(able, isWarm: false) { _ in .ready(.swap, pools: []) } }
+      while dispatcher.placesWaiting < 2 { await Task.yield() }
+      dispatcher.enqueue(waitingJob(1))
+      #expect(await group.next()??.id == jobID(1))
+      dispatcher.retire(unable)
+      #expect(await group.next() == .some(nil), "the place that cannot has got nothing")
+      // When there is no other, it is taken all the same, so that somebody hears why.
+      dispatcher.enqueue(waitingJob(2))
+      #expect(
+        await dispatcher.next(dispatcher.makePlace(), isWarm: true) { _ in .ready(.hopeless, pools: []) }?.id
+          == jobID(2))
+    }
+  }
 }

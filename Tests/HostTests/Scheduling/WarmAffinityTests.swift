@@ -74,10 +74,15 @@ struct WarmAffinityTests {
       default: .ready(.loaded, pools: [.device("cuda:0")])
       }
     }
-    #expect(queue.first(now: at(1), maxWait: .seconds(30), rank: rank)?.job.lane.model == "small")
+    func first(_ second: Double, ranks: [(JobLane) -> LaneRank?]) -> String? {
+      let held = queue.overdue(now: at(second), maxWait: .seconds(30), ranks: ranks)
+      return queue.first(now: at(second), maxWait: .seconds(30), held: held, rank: rank)?.job.lane.model
+    }
+    #expect(first(1, ranks: [rank]) == "small")
+    #expect(first(31, ranks: [rank]) == "device", "another pool's jobs do not wait")
     #expect(
-      queue.first(now: at(31), maxWait: .seconds(30), rank: rank)?.job.lane.model == "device",
-      "another pool's jobs do not wait")
+      first(31, ranks: [rank, { $0.model == "large" ? .ready(.room, pools: [.machine]) : nil }]) == "small",
+      "it can go elsewhere")
   }
 
   // MARK: A thousand random jobs

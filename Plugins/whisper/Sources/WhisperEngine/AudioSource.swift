@@ -24,6 +24,8 @@ protocol AudioSource: AnyObject {
 }
 
 /// Finds out what a file is and who decodes it: this engine itself for WAV, the `ffmpeg` command for the rest.
+///
+/// - Throws: `EngineError`: `bad_input` for what is no recording, `unsupported` for one that needs a missing ffmpeg.
 func openAudio(path: String, maxSeconds: Int, job: EngineJob) throws -> any AudioSource {
   let name = path.split(separator: "/").last.map(String.init) ?? path
   let file = try OpenFile(path: path)
@@ -36,7 +38,7 @@ func openAudio(path: String, maxSeconds: Int, job: EngineJob) throws -> any Audi
   case .other(let kind):
     guard let command = FFmpegSource.command() else {
       throw EngineError(
-        .badInput,
+        .unsupported,
         "The input is \(kind), and without the ffmpeg command only WAV with linear PCM can be read: "
           + "install ffmpeg on this machine, or send WAV.")
     }
@@ -45,9 +47,11 @@ func openAudio(path: String, maxSeconds: Int, job: EngineJob) throws -> any Audi
 }
 
 func tooLong(_ seconds: Double, _ maxSeconds: Int) -> EngineError {
-  EngineError(
+  // What a file claims need not fit into an Int.
+  let minutes = Int(max(0, min(1e9, seconds)) / 60)
+  return EngineError(
     .badInput,
-    "The recording lasts \(Int(seconds / 60)) minutes and \(maxSeconds / 60) are allowed: cut it, "
+    "The recording lasts \(minutes) minutes and \(maxSeconds / 60) are allowed: cut it, "
       + "or raise maxAudioMinutes in the plugin's configuration.")
 }
 

@@ -82,6 +82,7 @@ struct FFmpegCommandTests {
     #expect(FFmpegCommand.duration(in: log) == 3723.5)
     #expect(FFmpegCommand.duration(in: "  Duration: N/A, start: 0\n") == nil)
     #expect(FFmpegCommand.duration(in: "nothing") == nil)
+    #expect(FFmpegCommand.duration(in: "  Duration: 00:00:01") == nil, "the rest of the line is still to come")
     let broken = FFmpegCommand.failure(
       status: 1, signal: 0, log: "file:/w/a.mp3: Invalid data found\n", path: "/w/a.mp3", seconds: 0)
     #expect(broken.failure == .badInput && broken.message.hasSuffix("input: Invalid data found"))
@@ -90,5 +91,19 @@ struct FFmpegCommandTests {
     #expect(mute.failure == .badInput && mute.message.contains("no sound"))
     #expect(FFmpegCommand.failure(status: nil, signal: 9, log: "", path: "/w", seconds: 1).failure == .resource)
     #expect(FFmpegCommand.failure(status: nil, signal: 11, log: "", path: "/w", seconds: 1).failure == .engineFault)
+  }
+
+  @Test("a tag of the recording is not its length, and neither is a length that cannot be")
+  func forgedLength() {
+    let real = "  Duration: 00:00:01.04, start: 0.025057, bitrate: 66 kb/s\n"
+    for tag in ["    Duration: 09:00:00, x: y\n", "      Duration: 1e30:00:00, x: y\n", "Duration: 09:00:00, x\n"] {
+      #expect(FFmpegCommand.duration(in: "  Metadata:\n" + tag) == nil, "\(tag)")
+      #expect(FFmpegCommand.duration(in: "  Metadata:\n" + tag + real) == 1.04, "\(tag)")
+    }
+    for total in ["1e30:00:00", "nan:00:00", "inf:00:00", "-1:00:00", "277778:00:00"] {
+      let line = "  Duration: \(total), start: 0\n"
+      #expect(FFmpegCommand.duration(in: line) == nil, "\(line)")
+      #expect(FFmpegCommand.duration(in: line + real) == 1.04, "\(line)")
+    }
   }
 }

@@ -25,14 +25,17 @@ public enum FFmpegCommand {
     ]
   }
 
-  /// The length that ffmpeg's log names for its input, in seconds: `  Duration: 00:00:11.00, start: ...`.
+  /// The length that ffmpeg's log names for its input, in seconds below 10⁹: `  Duration: 00:00:11.00, start: ...`.
+  ///
+  /// Only that line begins with exactly two spaces. The recording's tags, which may say anything, stand further in.
   public static func duration(in log: String) -> Double? {
-    for line in log.split(separator: "\n") {
-      let words = line.drop { $0 == " " }
-      guard words.hasPrefix("Duration: ") else { continue }
-      let parts = words.dropFirst("Duration: ".count).prefix { $0 != "," }.split(separator: ":").map { Double($0) }
-      guard parts.count == 3, let hours = parts[0], let minutes = parts[1], let seconds = parts[2] else { return nil }
-      return hours * 3600 + minutes * 60 + seconds
+    let mark = "  Duration: "
+    for line in log.split(separator: "\n") where line.hasPrefix(mark) {
+      guard let comma = line.firstIndex(of: ",") else { continue }
+      let parts = line[..<comma].dropFirst(mark.count).split(separator: ":").map { Double($0) }
+      guard parts.count == 3, let hours = parts[0], let minutes = parts[1], let seconds = parts[2] else { continue }
+      let total = hours * 3600 + minutes * 60 + seconds
+      if 0..<1e9 ~= total { return total }
     }
     return nil
   }
