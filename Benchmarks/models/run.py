@@ -118,7 +118,7 @@ def main():
     parser.add_argument("checkpoint", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
-    options.stoker = options.stoker.resolve()
+    options.stoker, options.models = options.stoker.resolve(), options.models.resolve()
 
     print("Memory ledger, MiB: expected of a first load, of a second; charged then, and at first; measured growth")
     worker = Worker(options.stoker.parent.parent, options.models, f"plugins: {{llama: {{config: {CONFIG}}}}}\n")

@@ -45,7 +45,8 @@ def plugin(name, *, lanes=1, processes=1, models=1, prefer=("cpu",), per_model=N
 
 def model(name, size, *, file_bytes=1024, **options):
     """A model of the plugin that its name begins with. Its file has a hole of that size and takes no disk."""
-    return {"id": name, "engine": name.partition("-")[0], "file_bytes": file_bytes, "options": {"bytes": size, **options}}
+    options = {"bytes": size, **options}
+    return {"id": name, "engine": name.partition("-")[0], "file_bytes": file_bytes, "options": options}
 
 
 class Rig(Worker):
@@ -74,6 +75,8 @@ class Rig(Worker):
                 "files": [{"role": "model", "path": str(path)}]}
 
     def __exit__(self, *problem):
+        if (status := self.process.poll()) is not None:
+            print(f"      the worker has ended by itself with status {status}:\n{self.tail()}")
         super().__exit__(*problem)
         shutil.rmtree(self.bench, ignore_errors=True)
 
@@ -107,6 +110,14 @@ class Rig(Worker):
     def release(self, name):
         self.path(name).touch()
 
+    def wait(self, job):
+        """Waits for a job's end; returns the job."""
+        def ended():
+            found = self.job(job)
+            return found if found["state"] in ("succeeded", "failed", "cancelled") else None
+
+        return eventually(lambda: f"job {job} ends: {self.job(job)}\n{self.tail()}", ended)
+
     def facts(self, job):
         """Waits for a job's good end; returns what it has seen."""
         return json.loads(self.done(job)["result"]["choices"][0]["message"]["content"])
@@ -114,12 +125,6 @@ class Rig(Worker):
     def see(self, model):
         """Runs a job; returns what it has seen."""
         return self.facts(self.hand_in(model))
-
-    def failure(self, job):
-        """Waits for a job's bad end; returns the job."""
-        job = self.wait(job)
-        assert job["state"] == "failed", job
-        return job
 
     # Memory
 

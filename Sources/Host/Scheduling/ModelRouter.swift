@@ -97,12 +97,16 @@ package struct ModelRouter: Sendable {
     let services = serving.flatMap { $0.serves.filter { $0.kind == kind } }
     let literal = services.flatMap(\.models).filter(\.isExact).map(\.text)
     let engines = Set(services.compactMap(\.modelEngine))
-    let ready = models.list().filter { $0.kind == kind && engines.contains($0.engine) && $0.state == .ready }.map(\.id)
-    let candidates = literal + ready
+    let known = models.list().filter { $0.kind == kind && engines.contains($0.engine) }
+    // What was copied here is checked when it is used.
+    let here = known.filter { $0.state == .ready || $0.state == .unverified }.map(\.id)
+    let candidates = literal + here
     if candidates.count == 1, let only = candidates.first { return only }
     if candidates.isEmpty {
-      let known = models.list().filter { $0.kind == kind && engines.contains($0.engine) }.map(\.id)
-      let hint = known.first.map { "fetch one with `stoker models pull \($0)`" } ?? "see `stoker models list`"
+      let hint =
+        known.isEmpty
+        ? "none is known either: add one to models.yaml, and see `stoker models list`"
+        : "fetch one with `stoker models pull --for \(kind.cliName)`"
       throw RoutingRefusal(
         errorClass: "no_engine", description: "no model for \(kind.cliName) is on this machine: \(hint)")
     }

@@ -309,7 +309,7 @@ extension PluginFleet {
   /// What is served now, by kind: literal ids and patterns of the plugins, and the catalogue's models that are here.
   package var served: [JobKind: [String]] {
     var out: [JobKind: Set<String>] = [:]
-    let ready = models.list().filter { $0.state == .ready }
+    let ready = models.list().filter { $0.state == .ready || $0.state == .unverified }
     for member in members {
       guard let manifest = member.supervisor?.plugin.manifest else { continue }
       for service in manifest.serves {

@@ -40,6 +40,10 @@ struct StatusScreen {
     add("home", status["home"]?.string ?? "")
     add("up", status["uptimeSeconds"]?.double.map { Human.duration(milliseconds: Int64(min($0, 1e12) * 1000)) } ?? "")
     add("memory", memory)
+    for line in models { add("models", line) }
+    for device in status["devices"]?.array ?? [] {
+      add("device", "\(device["id"]?.string ?? "?"), \(device["name"]?.string ?? "?")")
+    }
     add("jobs", jobs)
     if let store = status["store"], let commits = store["commits"]?.int {
       let share = store["fsyncShare"]?.double.map { ", \(Human.oneDecimal($0 * 100)) % of the time in fsync" } ?? ""
@@ -61,6 +65,20 @@ struct StatusScreen {
     let total = status["memoryBytes"]?.int.map { "\(Human.bytes($0)) in the machine" }
     let threads = status["cpuThreads"]?.int.map { "\($0) CPU threads for engines" }
     return [rss, total, threads].compactMap(\.self).joined(separator: ", ")
+  }
+
+  /// What engines hold in each pool of memory.
+  private var models: [String] {
+    let memory = status["memory"]
+    let changes = [("load", memory?["loads"]?.int ?? 0), ("eviction", memory?["evictions"]?.int ?? 0)]
+      .map { name, count in "\(count) \(name)\(count == 1 ? "" : "s")" }.joined(separator: ", ")
+    return (memory?["pools"]?.array ?? []).enumerated().compactMap { index, pool in
+      guard let held = pool["heldBytes"]?.int, let limit = pool["limitBytes"]?.int, let name = pool["pool"]?.string
+      else { return nil }
+      let place = name == "memory" ? "" : " on \(name)"
+      return "\(Human.bytes(held)) of \(Human.bytes(limit)) held by engines that load models\(place)"
+        + (index == 0 ? ", \(changes)" : "")
+    }
   }
 
   private var jobs: String {

@@ -9,7 +9,7 @@ struct CoordinatorSeamTests {
   @Test func aPushedJobFromOfferToDelivery() async throws {
     let side = InMemoryCoordinator()
     try await DeskHome().life([(side, 2)]) { worker in
-      let answer = await side.offer(deskOffer("r1", ["steps": 3, "chunks": 5, "chunkMs": 20, "delayMs": 100]))
+      let answer = await side.offer(deskOffer("r1", ["steps": 3, "chunks": 5, "chunkMs": 20, "delayMs": 500]))
       let id = try #require(answer.job, "\(answer)")
       try await side.follow(id, aliveEvery: .microseconds(200))
       let events = try #require(side.heard.events[id])
