@@ -158,8 +158,11 @@ class Engine:
         """The ids of its child processes."""
         found, tasks = [], f"/proc/{self.process.pid}/task"
         for task in os.listdir(tasks):
-            with open(f"{tasks}/{task}/children", encoding="ascii") as file:
-                found += file.read().split()
+            try:
+                with open(f"{tasks}/{task}/children", encoding="ascii") as file:
+                    found += file.read().split()
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # the thread has ended meanwhile
         return found
 
     def close(self):
@@ -418,7 +421,9 @@ def wrong_fields_are_named(engine, voice, scratch):
 def bad_voices_are_named_and_unload_gives_memory_back(engine, voice, scratch):
     before = engine.rss()
     assert engine.call("model/unload", {"model": {"id": "voice"}}) == {}
-    assert engine.rss() < before - engine.loaded["memoryBytes"] // 2, (before >> 20, engine.rss() >> 20)
+    until = time.monotonic() + 10  # threads that have computed give back their own share as they end
+    while engine.rss() >= before - engine.loaded["memoryBytes"] // 2:
+        assert time.monotonic() < until, (before >> 20, engine.rss() >> 20)
 
     def file(name, content):
         path = os.path.join(scratch, name)

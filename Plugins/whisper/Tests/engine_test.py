@@ -148,8 +148,11 @@ class Engine:
     def children(self):
         found = []
         for task in os.listdir(f"/proc/{self.process.pid}/task"):
-            with open(f"/proc/{self.process.pid}/task/{task}/children") as children:
-                found += children.read().split()
+            try:
+                with open(f"/proc/{self.process.pid}/task/{task}/children") as children:
+                    found += children.read().split()
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # The thread has ended meanwhile.
         return found
 
     def close(self):

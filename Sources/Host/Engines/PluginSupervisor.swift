@@ -11,8 +11,7 @@ package struct SupervisorContext: Sendable {
   package var log: HostLog
   /// Makes all that is needed to start a process of the plugin; creates its directories.
   package var launch: @Sendable (Plugin, _ slot: Int, DeviceAssignment) throws -> EngineLaunch
-  /// Which devices a process of the plugin would get now.
-  package var assign: @Sendable (Plugin) throws -> DeviceAssignment
+  package var devices: DeviceBoard
   package var residency: Residency
   /// Engine that the catalogue names for a model, if it does.
   package var modelEngine: @Sendable (_ model: String) -> String?
@@ -144,7 +143,7 @@ package final class PluginSupervisor: Sendable {
       guard serves(lane) else { return nil }
       guard keepsModels else { return .ready(.loaded, pools: []) }
       // What cannot be assigned fails when the process is started, with the reason.
-      let devices = (try? context.assign(plugin).devices.map(\.id)) ?? []
+      let devices = (try? context.devices.choose(plugin).devices.map(\.id)) ?? []
       return context.residency.rank(lane.model, of: plugin.manifest, on: devices)
     }
   }
@@ -156,7 +155,9 @@ package final class PluginSupervisor: Sendable {
     let served = Served()
     var pending = first
     do {
-      let assignment = try context.assign(plugin)
+      let seat = try context.devices.take(plugin)
+      defer { context.devices.leave(seat) }
+      let assignment = seat.assignment
       let launch = try context.launch(plugin, slot, assignment)
       record.update { state in
         state.counters.starts += 1

@@ -92,7 +92,7 @@ extension Residency {
         state.evictions += begun.count
         return .evict(begun)
       case .never(let reason):
-        return .end(.failed(RPCError(.resource, "model \(key.model) cannot be loaded: \(reason)")))
+        return .end(.impossible(RPCError(.resource, "model \(key.model) cannot be loaded: \(reason)")))
       case .wait(let obstacle):
         // A load that is under way has a clock of its own.
         let isLoading = state.ledger.residents.values.contains { $0.state == .loading }

@@ -56,15 +56,6 @@ extension Residency {
     }
   }
 
-  /// Processes that sit on each device.
-  package var processesByDevice: [DeviceID: Int] {
-    state.withLock { state in
-      state.seats.values.reduce(into: [:]) { counts, seat in
-        for device in seat.devices { counts[device, default: 0] += 1 }
-      }
-    }
-  }
-
   // MARK: Views
 
   /// Every resident, as `stoker models` shows it.

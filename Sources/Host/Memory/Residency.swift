@@ -11,6 +11,8 @@ package final class Residency: Sendable {
     /// It is loaded, and stays so until `release`.
     case ready
     case failed(RPCError)
+    /// It can never be loaded there, whatever becomes idle: to try again is of no use.
+    case impossible(RPCError)
     /// Models in use, or others that are being loaded, hold the room: the job belongs back in line.
     case crowded(RPCError)
     /// Nobody waits for it any more: the job was cancelled, or the host stops.

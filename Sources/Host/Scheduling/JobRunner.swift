@@ -159,7 +159,9 @@ package struct JobRunner: Sendable {
       progress: { live.loading(id, model: $0.model, fraction: $0.fraction) },
       unless: { live.isCancelRequested(id) })
     switch acquired {
-    case .ready: return .success(route.model)
+    case .ready:
+      live.loaded(id)
+      return .success(route.model)
     case .abandoned:
       if live.isCancelRequested(id) {
         await finish(job, attempt, .cancelled, JobTiming(loadMs: started.ms(to: clock)))
@@ -175,6 +177,11 @@ package struct JobRunner: Sendable {
         job, attempt, .superseded, JobFailure(.transient, "the worker was stopped while the model was loading"),
         after: .zero, counts: false)
       return .failure(Ended(verdict: .gone))
+    case .impossible(let problem):
+      await finish(
+        job, attempt, .failure(JobFailure(problem.failureClass, problem.message)),
+        JobTiming(loadMs: started.ms(to: clock)))
+      return .failure(Ended(verdict: .good))
     case .crowded(let problem):
       await requeue(
         job, attempt, .superseded, JobFailure(problem.failureClass, problem.message), after: .zero, counts: false)

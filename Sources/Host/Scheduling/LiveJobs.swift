@@ -44,6 +44,9 @@ package final class LiveJobs: Sendable {
   /// Progress of a running job, for `jobs`.
   package func progress(_ id: JobID) -> JobProgress? { state.withLock { $0.entries[id]?.latest } }
 
+  /// The model that is being loaded for a job, and how far it is.
+  package func loading(_ id: JobID) -> (model: String, fraction: Double?)? { state.withLock { $0.entries[id]?.loading } }
+
   /// Waits until no job runs, or the task is cancelled.
   package func untilIdle() async {
     let id = state.withLock { state in
@@ -106,6 +109,9 @@ package final class LiveJobs: Sendable {
       entry.revision += 1
     }
   }
+
+  /// The model is there.
+  package func loaded(_ id: JobID) { update(id) { $0.loading = nil } }
 
   /// The latest progress; older progress that nobody has seen is dropped.
   package func report(_ id: JobID, attempt: Int, _ progress: JobProgress) {

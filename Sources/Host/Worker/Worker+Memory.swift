@@ -46,7 +46,7 @@ extension Worker {
     let key = "load \(store.newID())"
     switch await residency.acquire(route.model, fileBytes: route.fileBytes, at: holder, for: key) {
     case .ready: break
-    case .failed(let error), .crowded(let error): throw error
+    case .failed(let error), .crowded(let error), .impossible(let error): throw error
     case .abandoned: throw RPCError(.cancelled, "the load of \(model) was given up")
     }
     defer { residency.release(route.model.id, at: holder) }
@@ -105,7 +105,7 @@ extension Worker {
     let nap = Nap()
     let subscription = residency.changes.subscribe { nap.wake() }
     defer { residency.changes.unsubscribe(subscription) }
-    var pause = Duration.seconds(5)
+    var pause = Duration.milliseconds(500)
     var home: MemoryLedger.HolderID?
     while !Task.isCancelled {
       // By its full id. What was unloaded in a process that lives on, for room, for time or by hand, is not undone here.
@@ -117,7 +117,7 @@ extension Worker {
       }
       do throws(RPCError) {
         home = try await load(model)
-        pause = .seconds(5)
+        pause = .milliseconds(500)
       } catch {
         if Task.isCancelled { return }
         log.write(.warn, "memory", "cannot preload \(model), tries again in \(pause.short): \(error.message)")

@@ -101,6 +101,8 @@ package final class Worker: Sendable {
       log: log,
       onChange: { dispatcher.match() })
     self.residency = residency
+    let board = DeviceBoard(
+      inventory: devices, residency: residency, setting: { configuration.plugin($0).devices })
     let marks = PluginMarks(path: FilePath.join(options.layout.stateDirectory, "plugins.json")) {
       log.write(.error, "host", $0)
     }
@@ -124,13 +126,7 @@ package final class Worker: Sendable {
             deaths: deaths, inputs: inputs, residency: residency, log: log),
           spawner: ProcessSpawner(leftovers: leftovers), clock: clock, log: log,
           launch: { try factory.make($0, slot: $1, devices: $2) },
-          assign: { plugin in
-            let found = devices.snapshot.devices
-            return try DeviceChoice.choose(
-              plugin: plugin.name, prefer: plugin.manifest.device.prefer,
-              setting: configuration.plugin(plugin.name).devices, devices: found,
-              free: residency.unheld(of: found), processes: residency.processesByDevice)
-          }, residency: residency, modelEngine: { models.catalogue.entry($0)?.engine },
+          devices: board, residency: residency, modelEngine: { models.catalogue.entry($0)?.engine },
           claimModel: { try? models.acquireUse($0) },
           restart: RestartPolicy.Settings(configuration.restart))
       },

@@ -93,6 +93,10 @@ package struct WorkerControl: ControlHandler {
     if job.state == .running, let progress = worker.live.progress(job.id), case .object(var shown) = progress.json {
       shown["jobId"] = nil
       members["progress"] = .object(shown)
+    } else if job.state == .running, let loading = worker.live.loading(job.id) {
+      members["progress"] = .compact([
+        "stage": .string("loading \(loading.model)"), "fraction": JSONValue(loading.fraction),
+      ])
     }
     return .object(members)
   }

@@ -17,7 +17,7 @@ struct ModelsLoadCommand: AsyncParsableCommand {
       """)
   @OptionGroup var global: GlobalOptions
   @Argument(help: ArgumentHelp("The model.", valueName: "id")) var id: String
-  @Flag(help: "Keep it until it is unloaded by hand.") var pin = false
+  @Flag(help: "Keep it until it is unloaded by hand, or its engine ends.") var pin = false
   @Option(help: ArgumentHelp("How long it stays unused: 90s, 10m, 2h.", valueName: "time")) var keepAlive: String?
 
   func run() async throws {
