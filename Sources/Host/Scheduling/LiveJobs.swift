@@ -45,7 +45,9 @@ package final class LiveJobs: Sendable {
   package func progress(_ id: JobID) -> JobProgress? { state.withLock { $0.entries[id]?.latest } }
 
   /// The model that is being loaded for a job, and how far it is.
-  package func loading(_ id: JobID) -> (model: String, fraction: Double?)? { state.withLock { $0.entries[id]?.loading } }
+  package func loading(_ id: JobID) -> (model: String, fraction: Double?)? {
+    state.withLock { $0.entries[id]?.loading }
+  }
 
   /// Waits until no job runs, or the task is cancelled.
   package func untilIdle() async {
