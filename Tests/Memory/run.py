@@ -35,14 +35,17 @@ def two_devices(suite, dist):
     plugins = [
         plugin("gpu", lanes=2, processes=2, models=2, prefer=["cuda"], per_model=gpu), plugin("cpu"),
         plugin("picky", prefer=["cuda"]), plugin("none", prefer=["cuda", "cpu"]),
+        plugin("astray", prefer=["cuda"]),
     ]
     models = [model(f"gpu-{name}", 8 * MIB, deviceBytes=gpu) for name in "abc"]
     models += [model("cpu-a", 8 * MIB), model("picky-a", 8 * MIB, deviceBytes=100 * MIB), model("none-a", 8 * MIB)]
+    models += [model("astray-a", 8 * MIB)]
     models += [model("picky-big", 8 * MIB, file_bytes=900 * MIB)]
     config = {
         "devices": [{"kind": "cuda", "index": index, "memory": "1GiB", "name": f"Card {index}"} for index in (0, 1)],
         "memory": {"reserve": 0, "vramThreshold": 800 * MIB},
-        "plugins": {"picky": {"devices": ["cuda:1"]}, "none": {"devices": "none"}},
+        "plugins": {"picky": {"devices": ["cuda:1"]}, "none": {"devices": "none"},
+                    "astray": {"devices": ["cuda:7"]}},
     }
     with Rig(dist, plugins, models, config) as rig:
         held_jobs = []
@@ -96,10 +99,17 @@ def two_devices(suite, dist):
             assert given(rig.see("picky-a")) == 1
             no_device(rig.see("none-a"))
 
+        def no_such_device():
+            done = rig.call("submit", "llm", "--model", "astray-a", "--prompt", "Hello", "--wait", check=False)
+            assert done.returncode == 1 and "cuda:7" in done.stderr and "cuda:0, cuda:1" in done.stderr, done.stderr
+            (astray,) = [one for one in rig.json("plugins", "list")["plugins"] if one["name"] == "astray"]
+            assert astray["state"] == "invalid" and "cuda:7" in astray["problems"][0], astray
+
         suite.check("two jobs at once get two processes on two devices", begin_both)
         suite.check("a job on the processor does not wait for device memory", processor_does_not_wait)
         suite.check("engines see their own device and no other", both_end)
         suite.check("the operator's choice of devices is followed", as_configured)
+        suite.check("a device that is not there is named, and the plugin out of service", no_such_device)
         suite.check("a model over memory.vramThreshold fails at once", lambda: never(rig, "picky-big", "800"))
 
 

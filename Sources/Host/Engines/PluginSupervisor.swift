@@ -184,6 +184,11 @@ package final class PluginSupervisor: Sendable {
     } catch {
       if let pending, !served.wasReady { context.dispatcher.giveBack(pending) }
       context.log.write(.error, name, "\(error)")
+      if let choice = error as? DeviceChoiceError {
+        // The operator's wish is what cannot be: the plugin is not to blame, and to try again is of no use.
+        outOfService(.unusable(choice.description))
+        return false
+      }
       return await died("\(error)", served, slot, isStart: true)
     }
   }

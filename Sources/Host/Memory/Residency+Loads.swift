@@ -173,7 +173,7 @@ extension Residency {
   }
 
   /// What a load has taken: what the engine says, else what was measured, else what was expected. An engine that says
-  /// less than half of what was measured is not believed.
+  /// less than half of what was measured is not believed, nor one that says far more.
   private func charge(
     _ answer: ModelLoadResult, _ seat: EngineSeat, before: MemoryAmounts?, after: MemoryAmounts?, need: MemoryAmounts,
     hasOthers: Bool
@@ -200,6 +200,12 @@ extension Residency {
     for pool in measured?.pools ?? [] {
       let seen = measured?[pool] ?? 0
       if reported[pool] < seen / 2 { reported[pool] = seen }
+    }
+    // One that claims the whole machine would keep every other engine from loading anything.
+    if let measured {
+      let seen = measured[.machine]
+      let most = max(seen > .max / 4 ? .max : seen * 4, seen.addingWithoutOverflow(1 << 30))
+      reported[.machine] = min(reported[.machine], most)
     }
     return reported
   }

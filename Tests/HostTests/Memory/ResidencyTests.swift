@@ -235,9 +235,10 @@ struct ResidencyTests {
       group.addTask { await residency.run() }
       let engine = FakeResidentEngine(pid: 1) { model in
         held.withLock { $0 += 500 * Self.mib }
-        return .success(ModelLoadResult(memoryBytes: model == "honest" ? 480 << 20 : 1))
+        let claims: [String: UInt64] = ["honest": 480 << 20, "modest": 1, "boastful": 1 << 60]
+        return .success(ModelLoadResult(memoryBytes: claims[model]))
       }
-      let holder = await residency.enter(.fake(engine, maxModels: 2))
+      let holder = await residency.enter(.fake(engine, maxModels: 3))
       #expect(await acquire(residency, "honest", at: holder, for: "1") == .ready)
       #expect(await acquire(residency, "modest", at: holder, for: "2") == .ready)
       let charges = Dictionary(
@@ -245,6 +246,11 @@ struct ResidencyTests {
       #expect(charges == ["honest": 480 * Self.mib, "modest": 500 * Self.mib])
       let subject = Footprints.Subject(plugin: "fake@1", model: "modest", fileBytes: 0, isOnDevice: false)
       #expect(residency.footprints.estimate(subject, declared: .estimate).machineBytes == 500 * Self.mib)
+      #expect(await acquire(residency, "boastful", at: holder, for: "3") == .ready)
+      let boasted = residency.residentsJSON.first { $0["id"]?.string == "boastful" }
+      #expect(boasted?["bytes"]?.int == 2000 * Self.mib)
+      residency.release("boastful", at: holder)
+      #expect(await residency.unload("boastful") == (1, 0))
       // An engine that keeps what it was to give back is started anew once nothing is loaded in it.
       residency.release("honest", at: holder)
       residency.release("modest", at: holder)
