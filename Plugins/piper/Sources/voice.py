@@ -125,6 +125,8 @@ class Voice:
             return self.speakers[wanted]
         if isinstance(wanted, str) and wanted.isascii() and wanted.isdigit() and int(wanted[:9]) < self.speaker_count:
             return int(wanted[:9])
+        if self.speaker_count <= 1:
+            raise BadInput(f"This model has one voice: leave task.{field} {str(wanted)[:40]!r} out, or name 'default'.")
         known = ", ".join(sorted(self.speakers)[:20]) or f"0 to {self.speaker_count - 1}"
         raise BadInput(
             f"This model has no task.{field} {str(wanted)[:40]!r}: its speakers are {known}, and 'default' is its own."

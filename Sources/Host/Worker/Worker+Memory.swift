@@ -82,6 +82,13 @@ extension Worker {
     do throws(ModelError) {
       kind = try models.entry(model).kind
     } catch {
+      let serving = fleet.members.compactMap { $0.supervisor?.plugin.manifest }.first { manifest in
+        manifest.serves.contains { $0.models.contains { $0.isExact && $0.text == model } }
+      }
+      if let serving {
+        throw RPCError(
+          control: .badInput, "\(model) is part of the plugin \(serving.name) and needs no loading: submit a job to it")
+      }
       throw RPCError(control: .notFound, error.message)
     }
     do {

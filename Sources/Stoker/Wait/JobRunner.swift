@@ -81,7 +81,8 @@ struct JobRunner: Sendable {
     failure.status = job.status(cancelledByUser: outcome.wasInterrupted)
     // The job that was printed says it all.
     failure.isReported = isJSON
-    if !isJSON { for line in job.evidence { console.note("  \(line)") } }
+    // What engines and tools said is for faults of theirs; `stoker jobs ID` has it in any case.
+    if !isJSON, failure.errorClass != "bad_input" { for line in job.evidence { console.note("  \(line)") } }
     throw failure
   }
 
