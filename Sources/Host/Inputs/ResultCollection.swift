@@ -21,11 +21,14 @@ extension InputStage {
   package func collect(
     _ answer: JobRunResult, of id: JobID, attempt: Int
   ) async throws(ArtifactError) -> CollectedResult {
-    var artifacts = try await store.artifacts.take(answer.artifacts, of: id, attempt: attempt)
-    if answer.outputFile == nil, answer.usage == nil, case .object = answer.output {
-      // Nothing to merge and, on most answers, nothing to put aside.
-      if !OutputIntake.isMark(answer.output), answer.output.bytes.count <= store.options.maxInlineBytes {
-        return CollectedResult(result: answer.output, artifacts: artifacts)
+    // On most answers there is nothing to take and nothing to put aside: no other thread is asked then.
+    var artifacts =
+      answer.artifacts.isEmpty ? [] : try await store.artifacts.take(answer.artifacts, of: id, attempt: attempt)
+    if answer.outputFile == nil, case .object(var members) = answer.output {
+      if let usage = answer.usage, members["usage"] == nil { members["usage"] = usage }
+      let result = JSONValue.object(members)
+      if !OutputIntake.isMark(result), result.bytes.count <= store.options.maxInlineBytes {
+        return CollectedResult(result: result, artifacts: artifacts)
       }
     }
     let intake = OutputIntake(

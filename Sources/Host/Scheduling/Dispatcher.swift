@@ -44,7 +44,8 @@ package final class Dispatcher: Sendable {
     func overdue(
       _ now: MonotonicInstant, _ maxWait: Duration, _ asking: ((JobLane) -> LaneRank?)? = nil
     ) -> [JobQueue.Overdue] {
-      queue.overdue(now: now, maxWait: maxWait, ranks: waiters.map(\.rank) + (asking.map { [$0] } ?? []))
+      guard queue.hasOverdue(now: now, maxWait: maxWait) else { return [] }
+      return queue.overdue(now: now, maxWait: maxWait, ranks: waiters.map(\.rank) + (asking.map { [$0] } ?? []))
     }
 
     /// Whether a job may be begun at all.
@@ -108,6 +109,7 @@ package final class Dispatcher: Sendable {
     if state.withLock({ $0.queue.release(now: now) }) { match() }
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
+        var mustMatch = false
         let answer: WaitingJob?? = state.withLock { state in
           if state.isClosed || state.retired.contains(place) || Task.isCancelled { return .some(nil) }
           if var reserved = state.reserved[place], !reserved.isEmpty {
@@ -116,16 +118,15 @@ package final class Dispatcher: Sendable {
             return .some(job)
           }
           let held = state.overdue(now, maxWait, rank)
-          if state.mayBegin(limit), let found = state.queue.first(now: now, maxWait: maxWait, held: held, rank: rank),
+          if state.mayBegin(limit), let found = state.queue.first(now: now, maxWait: maxWait, held: held, rank: rank) {
             // What cannot be done here may be possible at another place that waits.
-            found.readiness != .hopeless
-          {
-            return .some(state.hand(found, now: now))
+            if found.readiness != .hopeless { return .some(state.hand(found, now: now)) }
+            mustMatch = true
           }
           state.waiters.append(Waiter(id: id, place: place, rank: rank, isWarm: isWarm, continuation: continuation))
           return nil
         }
-        if let answer { continuation.resume(returning: answer) } else { match() }
+        if let answer { continuation.resume(returning: answer) } else if mustMatch { match() }
       }
     } onCancel: {
       release { $0.id == id }

@@ -145,6 +145,13 @@ package struct JobQueue: Sendable {
     return since.duration(to: now) > maxWait ? since : nil
   }
 
+  /// Whether any lane has been passed over for too long: without one there is nothing to ask the places about.
+  package func hasOverdue(now: MonotonicInstant, maxWait: Duration) -> Bool {
+    lanes.values.contains { lane in
+      lane.jobs.last.map { passedOver(lane, $0, now, maxWait) != nil } ?? false
+    }
+  }
+
   /// Heads of lanes that have been passed over for too long and are held up by memory in use, at every one of the places
   /// that serve them.
   ///
@@ -178,18 +185,17 @@ package struct JobQueue: Sendable {
   package func first(
     now: MonotonicInstant, maxWait: Duration, held: [Overdue] = [], rank: (JobLane) -> LaneRank?
   ) -> Candidate? {
-    var candidates: [(candidate: Candidate, pools: Set<MemoryPool>)] = []
+    var best: Candidate?
     for (key, lane) in lanes {
       guard let head = lane.jobs.last, case .ready(let readiness, let pools)? = rank(key) else { continue }
+      let isHeldBack = held.contains { JobQueue.precedes($0.job, head) && !$0.pools.isDisjoint(with: pools) }
+      if isHeldBack { continue }
       let candidate = Candidate(
         job: head, readiness: readiness, passedOverSince: passedOver(lane, head, now, maxWait))
-      candidates.append((candidate, pools))
+      if let found = best, !candidate.precedes(found) { continue }
+      best = candidate
     }
-    return candidates.lazy
-      .filter { candidate, pools in
-        !held.contains { JobQueue.precedes($0.job, candidate.job) && !$0.pools.isDisjoint(with: pools) }
-      }
-      .map(\.candidate).min { $0.precedes($1) }
+    return best
   }
 
   /// Takes out a job that is begun now.
