@@ -55,7 +55,9 @@ final class ScriptedWorker: ControlHandler {
 }
 
 /// A finished llm job.
-func finishedJob(_ state: String = "succeeded", text: String = "Because of Rayleigh scattering.") -> JSONValue {
+func finishedJob(
+  _ state: String = "succeeded", text: String = "Because of Rayleigh scattering.", errorClass: String = "bad_input"
+) -> JSONValue {
   var job: [String: JSONValue] = [
     "id": .string(jobID), "kind": "llm", "model": "smollm2", "state": .string(state), "artifacts": [],
     "attempts": [["number": 1, "engine": "llama", "pid": 7, "outcome": .string(state)]],
@@ -67,7 +69,9 @@ func finishedJob(_ state: String = "succeeded", text: String = "Because of Rayle
     ]
   }
   if state == "failed" {
-    job["error"] = ["class": "bad_input", "message": "the prompt does not fit", "evidence": "line one\nline two"]
+    job["error"] = [
+      "class": .string(errorClass), "message": "the prompt does not fit", "evidence": "line one\nline two",
+    ]
   }
   return ["job": .object(job)]
 }

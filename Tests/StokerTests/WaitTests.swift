@@ -108,7 +108,11 @@ struct WaitTests {
     let error = await follow(worker, transcript)
     #expect(error?.status == .failed)
     #expect(error?.message == "job \(jobID) failed (bad_input): the prompt does not fit")
-    #expect(transcript.err == "  line one\n  line two\n")
+    #expect(transcript.err.isEmpty, "what tools said is of no use to whoever gave a bad input")
+    let fault = Transcript()
+    let broken = ScriptedWorker(["jobs/watch": { _, _ in finishedJob("failed", errorClass: "engine_fault") }])
+    #expect(await follow(broken, fault)?.message.contains("(engine_fault)") == true)
+    #expect(fault.err == "  line one\n  line two\n")
     let json = await follow(worker, Transcript(), isJSON: true)
     #expect(json?.isReported == true)
   }
