@@ -1,4 +1,3 @@
-import Glibc
 import PluginProtocol
 import Synchronization
 
@@ -45,7 +44,6 @@ package final class Footprints: Sendable {
     var known: [Subject: Footprint] = [:]
     /// Oldest first.
     var order: [Subject] = []
-    var writes = 0
   }
   private let path: String?
   private let state: Mutex<State>
@@ -92,7 +90,7 @@ package final class Footprints: Sendable {
 
   /// Remembers what a load took. More than before counts at once, less only by half: the next one may take more again.
   package func learn(_ subject: Subject, _ taken: Footprint) {
-    let bytes: (text: [UInt8], number: Int)? = state.withLock { state in
+    let text: [UInt8]? = state.withLock { state in
       func settled(_ old: Int64, _ new: Int64) -> Int64 { new >= old ? new : new + (old - new) / 2 }
       let old = state.known[subject]
       let next =
@@ -106,10 +104,10 @@ package final class Footprints: Sendable {
       state.order.removeAll { $0 == subject }
       state.order.append(subject)
       while state.order.count > Footprints.kept { state.known[state.order.removeFirst()] = nil }
-      state.writes += 1
-      return (Footprints.text(state.order, state.known), state.writes)
+      return Footprints.text(state.order, state.known)
     }
-    if let bytes, let path { Footprints.write(bytes.text, to: path, number: bytes.number) }
+    // Not forced to the disk, and no word when it fails: nothing is lost with it.
+    if let text, let path { try? SmallFile.write(text, to: path, mode: 0o600) }
   }
 
   private static func text(_ order: [Subject], _ known: [Subject: Footprint]) -> [UInt8] {
@@ -122,15 +120,5 @@ package final class Footprints: Sendable {
       ]
     }
     return Array((JSONValue.object(["footprints": .array(list)]).prettyText + "\n").utf8)
-  }
-
-  /// Old or new, never half; not forced to the disk, as nothing is lost with it.
-  private static func write(_ bytes: [UInt8], to path: String, number: Int) {
-    let temporary = "\(path).\(number).new"
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { return }
-    let written = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-    close(descriptor)
-    if written != bytes.count || rename(temporary, path) != 0 { unlink(temporary) }
   }
 }

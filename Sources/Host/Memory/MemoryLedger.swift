@@ -11,7 +11,6 @@ package struct MemoryLedger: Sendable {
 
   package struct Holder: Sendable {
     package var plugin: String
-    package var pid: Int32?
     /// What the process takes without any model.
     package var base = MemoryAmounts()
     /// Models that the engine can keep at a time, 1 or more.
@@ -95,11 +94,6 @@ package struct MemoryLedger: Sendable {
     residents[key]?.charge = charge
     residents[key]?.lastUsed = now
     residents[key]?.since = wall
-  }
-
-  /// The memory has been found to be another amount than thought.
-  package mutating func correct(_ key: Key, charge: MemoryAmounts) {
-    if residents[key]?.state == .loaded { residents[key]?.charge = charge }
   }
 
   /// Marks a resident as leaving. False when it may not: it is used, pinned, or not loaded (any more).

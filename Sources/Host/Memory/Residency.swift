@@ -98,7 +98,7 @@ package final class Residency: Sendable {
     let id = state.withLock { state in
       let id = state.ledger.enter(
         MemoryLedger.Holder(
-          plugin: seat.plugin, pid: seat.engine.pid, base: measured, maxModels: seat.maxModels))
+          plugin: seat.plugin, base: measured, maxModels: seat.maxModels))
       state.seats[id] = seat
       state.firstBase[id] = measured
       return id

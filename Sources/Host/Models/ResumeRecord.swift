@@ -61,10 +61,10 @@ enum SmallFile {
     return bytes
   }
 
-  static func write(_ bytes: [UInt8], to path: String) throws(ModelError) {
+  static func write(_ bytes: [UInt8], to path: String, mode: mode_t = 0o644) throws(ModelError) {
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     let temporary = "\(directory)/\(temporaryPrefix)\(UInt64.random(in: 0 ... .max))"
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
     guard descriptor >= 0 else { throw FileFault.error("write", path) }
     defer { close(descriptor) }
     var written = 0

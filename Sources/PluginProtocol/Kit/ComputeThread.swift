@@ -1,14 +1,15 @@
 import Glibc
 import Synchronization
 
-/// The one thread that libstable-diffusion runs on, as an executor.
+/// The one thread of a process for a native library that computes, as an actor's executor.
 ///
-/// The library blocks for as long as it computes, which the shared pool must not, and it reports through callbacks of
-/// the process, so that one call at a time may be in it. Lives as long as the process.
-final class ComputeThread: SerialExecutor {
-  static let shared = ComputeThread()
+/// Such a library blocks for as long as it computes, which the shared pool must not; its worker threads belong to the
+/// thread that calls it, and its callbacks to the process, so that it must always be the same thread, one call at a time.
+/// Lives as long as the process.
+public final class ComputeThread: SerialExecutor {
+  public static let shared = ComputeThread()
 
-  /// Prompts are taken apart by recursive regular expressions: a long one needs more than the usual 8 MiB.
+  /// Tokenisers match with recursive regular expressions: a long prompt needs more than the usual 8 MiB.
   private static let stackBytes = 64 << 20
 
   private let queue = Mutex<[UnownedJob]>([])
@@ -21,7 +22,8 @@ final class ComputeThread: SerialExecutor {
     start()
   }
 
-  func enqueue(_ job: consuming ExecutorJob) {
+  /// Runs a job on the thread, after those that came before it.
+  public func enqueue(_ job: consuming ExecutorJob) {
     let unowned = UnownedJob(job)
     queue.withLock { $0.append(unowned) }
     sem_post(available)
