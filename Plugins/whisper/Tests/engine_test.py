@@ -632,16 +632,22 @@ def a_second_model_lives_beside_the_first_and_unload_gives_memory_back(engine, m
 
 
 @test
-def ten_jobs_leave_memory_and_descriptors_flat(engine, model, scratch):
+def jobs_leave_memory_and_descriptors_flat(engine, model, scratch):
     short = scratch.wav("short.wav", scratch.samples[:2 * 16000])
     mp3 = scratch.convert("short.mp3", "-t", "1") if FFMPEG else short
-    for _ in range(2):
-        engine.run(mp3)
-    memory, descriptors = engine.memory(), len(os.listdir(f"/proc/{engine.process.pid}/fd"))
-    for _ in range(5):
-        engine.run(short)
-        engine.run(mp3)
-    assert engine.memory() < memory + (8 << 20), (memory, engine.memory())
+    descriptors = highest = 0
+    # The heap settles within a few rounds and breathes by some megabytes; a leak raises every round above all before it.
+    for _ in range(8):
+        for _ in range(5):
+            engine.run(short)
+            engine.run(mp3)
+        memory, before = engine.memory(), highest
+        highest = max(highest, memory)
+        if memory < before + (1 << 20):
+            break
+        descriptors = len(os.listdir(f"/proc/{engine.process.pid}/fd"))
+    else:
+        raise AssertionError(f"every ten jobs took more memory, {highest} bytes at last")
     assert len(os.listdir(f"/proc/{engine.process.pid}/fd")) == descriptors
 
 
