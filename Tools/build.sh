@@ -2,6 +2,8 @@
 # Builds dist/: bin/stoker, libexec/stoker/, plugins/synthetic and plugins/ffmpeg, and the plugins whose libraries are in
 # .engines/.
 #
+#   Tools/build.sh [host]   everything, or only what needs no engine's library
+#
 # dist/ is a prefix: it runs where it stands, and `make install` copies it. Swift's own libraries are linked into the
 # programs, so that a machine without Swift can run them.
 set -euo pipefail
@@ -64,6 +66,8 @@ if ! { have_all "${host_outputs[@]}" && is_current host "${host_inputs[@]}"; }; 
   finish host
   say "$dist/bin/stoker has $(du -h --apparent-size "$dist/bin/stoker" | cut -f1), built in $((SECONDS - started)) s"
 fi
+
+[[ ${1:-all} == all ]] || exit 0
 
 # engine_plugin NAME PROGRAM ASSEMBLE INPUT...: a plugin whose library is in .engines/NAME.
 engine_plugin() {
