@@ -56,6 +56,7 @@ struct job_fault {
   void (*begin)(struct job *job, const char *task);
 };
 extern const struct job_fault wire_faults[], time_faults[], memory_faults[], flow_faults[];
+extern const struct job_fault flood_faults[], artifact_faults[], process_faults[];
 
 /// A fault of a process's start, by the argument `--fault NAME`. A member that is NULL leaves things as they should be.
 struct start_fault {

@@ -129,7 +129,8 @@ static void advance(struct job *job) {
 }
 
 static void misbehave(struct job *job, const char *mode, const char *task) {
-  const struct job_fault *tables[] = {wire_faults, time_faults, memory_faults, flow_faults};
+  const struct job_fault *tables[] = {wire_faults, time_faults, memory_faults, flow_faults,
+    flood_faults, artifact_faults, process_faults};
   if (strcmp(mode, "family") == 0) {
     fault_escape();
     job->due = 0;
