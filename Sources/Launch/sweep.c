@@ -64,11 +64,16 @@ static void each_child(visit *visit, void *context) {
   if (!each_listed_child(visit, context)) each_child_in_table(visit, context);
 }
 
+// Children of one group stand together in the list: the group is killed once, not once for each of its thousands.
 static void kill_child(pid_t child, void *context) {
-  (void)context;
+  pid_t *last_group = context;
   pid_t group = getpgid(child);
-  if (group > 1 && group != getpgrp()) kill(-group, SIGKILL);
-  kill(child, SIGKILL);
+  if (group <= 1 || group == getpgrp()) {
+    kill(child, SIGKILL);
+  } else if (group != *last_group) {
+    kill(-group, SIGKILL);
+    *last_group = group;
+  }
 }
 
 struct group_search {
@@ -116,7 +121,8 @@ int sweep(struct engine *engine, int *removed) {
   bool engine_counted = engine->reaped;
   *removed = 0;
   for (;;) {
-    each_child(kill_child, NULL);
+    pid_t last_group = 0;
+    each_child(kill_child, &last_group);
     int count = reap(engine);
     if (count < 0) return 0;
     if (!engine_counted && engine->reaped) {

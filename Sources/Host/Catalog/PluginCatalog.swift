@@ -60,7 +60,7 @@ package struct PluginCatalog: Sendable {
 
   /// - Parameters:
   ///   - searchPath: directories in which a command without a slash is looked up, normally the host's `PATH`.
-  ///   - maxEntries: how many entries of one search directory are looked at.
+  ///   - maxEntries: how many plugins of one search directory are looked at.
   package init(searchPath: [String], maxEntries: Int = 10_000) {
     reader = PluginReader(searchPath: searchPath)
     self.maxEntries = maxEntries
@@ -82,7 +82,6 @@ package struct PluginCatalog: Sendable {
       guard let names = list(directory, &diagnostics) else { continue }
       for name in names {
         let path = FilePath.join(directory.path, name)
-        guard PluginCatalog.hasManifest(path) else { continue }
         if let found = FilePath.identity(path)?.identity, !seen.insert(FileKey(found)).inserted { continue }
         entries.append(read(path, name: name, source: directory))
       }
@@ -126,24 +125,25 @@ package struct PluginCatalog: Sendable {
     }
     defer { closedir(handle) }
     var names: [String] = []
-    var seen = 0
     while let entry = readdir(handle) {
       let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
         pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(validatingCString: $0) }
       }
       // A name that is not UTF-8 can be no plugin's.
       guard let name, !name.hasPrefix(".") else { continue }
-      seen += 1
-      guard seen <= maxEntries else {
-        diagnostics.append(
-          SourceDiagnostic(
-            .warning, file: directory.path,
-            message: "more than \(maxEntries) entries; the rest is not searched for plugins"))
-        break
-      }
+      // Directories without a manifest crowd nobody out, however many there are.
+      guard PluginCatalog.hasManifest(FilePath.join(directory.path, name)) else { continue }
       names.append(name)
     }
-    return names.sorted()
+    // In order of names, so that chance does not decide who is left out.
+    names.sort()
+    if names.count > maxEntries {
+      diagnostics.append(
+        SourceDiagnostic(
+          .warning, file: directory.path, message: "more than \(maxEntries) plugins; the rest is not searched"))
+      names.removeSubrange(maxEntries...)
+    }
+    return names
   }
 
   private func disableDuplicates(_ entries: inout [CatalogEntry]) {

@@ -19,6 +19,8 @@ package final class DeviceInventory: Sendable {
     var uses: [NVIDIAReport.Process]?
     var refresh = Ration()
     var processes = Ration()
+    /// What was measured before this is of no use.
+    var staleBefore: MonotonicInstant?
     /// What was said when the devices were found, which a measurement does not take back.
     var found: [String] = []
   }
@@ -90,7 +92,9 @@ package final class DeviceInventory: Sendable {
   ///   first within the second, but never run beside it, as `measuredAt` tells.
   package func refresh(since: MonotonicInstant? = nil) async -> DeviceSnapshot {
     let devices = snapshot.devices
-    guard configured == nil, !devices.isEmpty, take(\.refresh, since: since) else { return snapshot }
+    let stale = state.withLock { $0.staleBefore }
+    let useful = [since, stale].compactMap { $0 }.max()
+    guard configured == nil, !devices.isEmpty, take(\.refresh, since: useful) else { return snapshot }
     let found = await blocking { [probes] in probes.free(devices, cancel: $0) }
     return state.withLock { state in
       let now = clock.now()
@@ -104,6 +108,12 @@ package final class DeviceInventory: Sendable {
       state.snapshot.measuredAt = now
       return state.snapshot
     }
+  }
+
+  /// Something has happened to the memory: the next to ask gets no older answer, even within the second.
+  package func forgetMeasurements() {
+    let now = clock.now()
+    state.withLock { $0.staleBefore = now }
   }
 
   /// Device memory that these processes hold, by device: what the driver tells of each process, summed.

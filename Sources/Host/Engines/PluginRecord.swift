@@ -76,6 +76,7 @@ package final class PluginRecord: Sendable {
       state.counters.session.unknown += counters.unknown
       state.counters.session.late += counters.late
       state.counters.session.droppedProgress += counters.droppedProgress
+      state.counters.session.droppedLogs += counters.droppedLogs
     }
   }
 }

@@ -125,7 +125,7 @@ extension InputStage {
     }
     defer { close(source) }
     let kind = MediaKind(head: FileCopy.head(source))
-    let name = "input-\(slot.name).\(kind.ending)"
+    let name = "\(InputStage.inputPrefix)\(slot.name).\(kind.ending)"
     let bytes = try FileCopy.size(source)
     let space = store.artifacts.directory
     try FileCopy.create(name, in: work, durable: false) { descriptor in

@@ -24,6 +24,8 @@ package final class InputStage: Sendable {
 
   /// The name of a large task's file.
   static let taskName = "task.json"
+  /// How the names of input files in a work directory begin.
+  static let inputPrefix = "input-"
 
   func path(_ id: JobID, _ name: String) -> String { store.artifacts.inputDirectory(id) + "/" + name }
 

@@ -22,6 +22,9 @@ extension InputStage {
     _ answer: JobRunResult, of id: JobID, attempt: Int
   ) async throws(ArtifactError) -> CollectedResult {
     // On most answers there is nothing to take and nothing to put aside: no other thread is asked then.
+    if answer.artifacts.isEmpty, answer.outputFile == nil {
+      try await store.artifacts.checkLeavings(of: id, attempt: attempt)
+    }
     var artifacts =
       answer.artifacts.isEmpty ? [] : try await store.artifacts.take(answer.artifacts, of: id, attempt: attempt)
     if answer.outputFile == nil, case .object(var members) = answer.output {

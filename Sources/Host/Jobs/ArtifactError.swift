@@ -18,7 +18,7 @@ package struct ArtifactError: Error, Sendable, Equatable, CustomStringConvertibl
     self.reason = reason
   }
 
-  package var description: String { "artifact \"\(name)\": \(reason)" }
+  package var description: String { name.isEmpty ? reason : "artifact \"\(name)\": \(reason)" }
 
   /// The job's failure with the class a job shows: `bad_artifact` or `resource`.
   package var failure: JobFailure {
@@ -53,5 +53,23 @@ package struct ArtifactLimits: Sendable, Equatable {
   package init(maxFiles: Int = 1000, maxBytes: Int64 = 16 << 30) {
     self.maxFiles = maxFiles
     self.maxBytes = maxBytes
+  }
+}
+
+extension ArtifactLimits {
+  /// Fails when a work directory holds more than one attempt may make. What the host put there itself does not count.
+  func check(_ workDirectory: String) throws(ArtifactError) {
+    let extent = FileTree.extent(of: workDirectory, maxEntries: maxFiles) { name in
+      name.hasPrefix(InputStage.inputPrefix) || name == InputStage.taskName
+    }
+    guard extent.entries <= maxFiles else {
+      throw ArtifactError(
+        .badArtifact, name: "", "the work directory holds more than the \(maxFiles) files that a job may make")
+    }
+    guard extent.bytes <= maxBytes else {
+      throw ArtifactError(
+        .badArtifact, name: "",
+        "the work directory holds \(extent.bytes) bytes, and a job may make \(maxBytes)")
+    }
   }
 }

@@ -40,11 +40,25 @@ package final class ArtifactStore: Sendable {
   package func makeWorkDirectory(_ id: JobID, attempt: Int) throws(JobStoreError) -> String {
     let path = workDirectory(id, attempt: attempt)
     if mkdir(path, 0o700) == 0 { return path }
+    if errno == ENOENT {
+      // Somebody has removed the directory of all of them.
+      try StoreFiles.makeDirectory(work)
+      if mkdir(path, 0o700) == 0 { return path }
+    }
     guard errno == EEXIST else { throw StoreFiles.error(errno, path: path) }
     // A former life that lost power can have left a directory of the same attempt.
     FileTree.remove(path)
     guard mkdir(path, 0o700) == 0 else { throw StoreFiles.error(errno, path: path) }
     return path
+  }
+
+  /// Holds an attempt that declares no file to its quota, too: what it has left in its work directory may be much.
+  func checkLeavings(of id: JobID, attempt: Int) async throws(ArtifactError) {
+    let path = workDirectory(id, attempt: attempt)
+    // Most engines leave it empty: one system call, which removing it would have cost anyway.
+    if rmdir(path) == 0 || errno == ENOENT { return }
+    let limits = limits
+    try await onQueue { Result { () throws(ArtifactError) in try limits.check(path) } }.get()
   }
 
   /// The path of a job's input files, whether there are any or not.

@@ -17,6 +17,7 @@ struct ArtifactTransfer {
 
   func run(_ declarations: [ArtifactDeclaration]) throws(ArtifactError) -> [JobArtifact] {
     try checkDeclarations(declarations)
+    try limits.check(source)
     let from = try directory(source, name: declarations[0].name)
     defer { close(from) }
     do { try StoreFiles.makeDirectory(target) } catch {

@@ -16,6 +16,49 @@ package enum FileTree {
   /// Removes a file, a link, or a directory with all it holds. What cannot be removed stays; the next start tries again.
   package static func remove(_ path: String) { remove(path.utf8CString.map { $0 }, in: AT_FDCWD, depth: 0) }
 
+  /// What a directory holds, as far as it was counted.
+  struct Extent: Sendable, Equatable {
+    /// Files, links, directories and whatever else has a name.
+    var entries = 0
+    /// Bytes of regular files.
+    var bytes: Int64 = 0
+  }
+
+  /// Counts what is below a directory, its names at the top that `skipping` names left out; ends beyond `maxEntries`.
+  static func extent(of path: String, maxEntries: Int, skipping: (String) -> Bool) -> Extent {
+    var extent = Extent()
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    if descriptor >= 0 { measure(descriptor, &extent, maxEntries, skipping, depth: 0) }
+    return extent
+  }
+
+  /// Takes over the descriptor.
+  private static func measure(
+    _ descriptor: Int32, _ extent: inout Extent, _ maxEntries: Int, _ skipping: (String) -> Bool, depth: Int
+  ) {
+    guard let stream = fdopendir(descriptor) else {
+      close(descriptor)
+      return
+    }
+    defer { closedir(stream) }
+    while extent.entries <= maxEntries, let entry = readdir(stream) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { Array(UnsafeBufferPointer(start: $0, count: 256)) }
+      }
+      let text = String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+      if text == "." || text == ".." || (depth == 0 && skipping(text)) { continue }
+      extent.entries += 1
+      var status = stat()
+      guard fstatat(dirfd(stream), name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
+      if status.st_mode & S_IFMT == S_IFREG {
+        extent.bytes = extent.bytes.addingReportingOverflow(Int64(status.st_size)).partialValue
+      } else if status.st_mode & S_IFMT == S_IFDIR, depth < maxDepth {
+        let inner = openat(dirfd(stream), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        if inner >= 0 { measure(inner, &extent, maxEntries, skipping, depth: depth + 1) }
+      }
+    }
+  }
+
   /// Deeper trees than this are left: each level holds a descriptor open.
   private static let maxDepth = 256
 

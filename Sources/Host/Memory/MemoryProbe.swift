@@ -4,13 +4,17 @@ package struct MemoryProbe: Sendable {
   package var available: @Sendable (_ pools: [MemoryPool]) async -> [MemoryPool: Int64]
   /// What an engine's processes hold now, by pool; nil when they are gone.
   package var held: @Sendable (_ pid: Int32, _ devices: [DeviceID]) async -> MemoryAmounts?
+  /// A process has gone: what was measured before says nothing about what is free now.
+  package var processLeft: @Sendable () -> Void
 
   package init(
     available: @escaping @Sendable ([MemoryPool]) async -> [MemoryPool: Int64],
-    held: @escaping @Sendable (Int32, [DeviceID]) async -> MemoryAmounts?
+    held: @escaping @Sendable (Int32, [DeviceID]) async -> MemoryAmounts?,
+    processLeft: @escaping @Sendable () -> Void = {}
   ) {
     self.available = available
     self.held = held
+    self.processLeft = processLeft
   }
 
   /// This machine: `/proc`, and what tells of devices.
@@ -41,6 +45,6 @@ package struct MemoryProbe: Sendable {
           }
         }
         return amounts
-      })
+      }, processLeft: { inventory.forgetMeasurements() })
   }
 }

@@ -109,6 +109,7 @@ package final class Residency: Sendable {
 
   /// The process is gone, and with it what it held. May be said twice.
   package func leave(_ id: MemoryLedger.HolderID) {
+    probe.processLeft()
     let naps = state.withLock { state -> [Nap] in
       state.ledger.leave(id)
       state.seats[id] = nil

@@ -308,6 +308,8 @@ package struct JobRunner: Sendable {
           return
         }
         if case .closed = error { return }  // The next life finds the job as it stood.
+        // Perhaps for want of disk, which may be what the attempt has filled: its artifacts have been taken.
+        await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
         log.write(.warn, "scheduler", "the end of job \(job.id) cannot be stored yet: \(error)", job: job.id)
         pause = min(pause * 2, .seconds(10))
       }
@@ -340,6 +342,7 @@ package struct JobRunner: Sendable {
         // A job that is neither in line nor in an engine would stay `running` until the next start: tried again.
         log.write(
           .error, "scheduler", "the end of an attempt at job \(job.id) cannot be stored: \(error)", job: job.id)
+        await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
         guard error != .closed, await sleep(pause) else { return live.requeued(job.id) }
         pause = min(pause * 2, .seconds(10))
       }

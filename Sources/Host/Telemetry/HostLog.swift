@@ -59,13 +59,13 @@ package final class HostLog: Sendable {
     var next = 0
   }
   private let state = Mutex(State())
-  private let output: CInt?
+  private let file: LogFile?
   private let format: Format
   private let threshold: LogLevel
 
   /// - Parameter output: a descriptor that lines are written to; nil writes none.
   package init(output: CInt? = STDERR_FILENO, format: Format = .text, threshold: LogLevel = .info) {
-    self.output = output
+    file = output.map { LogFile($0) }
     self.format = format
     self.threshold = threshold
   }
@@ -87,10 +87,10 @@ package final class HostLog: Sendable {
       return Array(state.followers.values)
     }
     for follower in followers { follower.yield(record) }
-    guard let output else { return }
-    let line = Array(((format == .json ? record.json.text : record.text) + "\n").utf8)
-    // A log that cannot be written must not stop the work: what is lost here is still in memory.
-    _ = line.withUnsafeBytes { Glibc.write(output, $0.baseAddress, $0.count) }
+    guard let file else { return }
+    // A log that cannot be written must not stop the work: what is lost here is still in memory, with a word about it.
+    guard let notice = file.write((format == .json ? record.json.text : record.text) + "\n") else { return }
+    write(notice.level, "host", notice.message)
   }
 
   /// The last `count` records, oldest first.

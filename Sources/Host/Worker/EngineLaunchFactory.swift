@@ -19,7 +19,7 @@ package struct EngineLaunchFactory: Sendable {
     let own = FilePath.join(layout.cacheDirectory, "engines/\(plugin.name)")
     let cache = FilePath.join(own, "cache")
     let home = FilePath.join(own, "home")
-    for directory in [FilePath.join(layout.cacheDirectory, "engines"), own, cache, home] {
+    for directory in [layout.cacheDirectory, FilePath.join(layout.cacheDirectory, "engines"), own, cache, home] {
       guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
         throw HomeError(path: directory, problem: "cannot create \(directory): \(errorText(errno))")
       }

@@ -129,7 +129,8 @@ struct WorkerReport {
       "counters": [
         "noise": JSONValue(counters.session.noise), "protocolErrors": JSONValue(counters.session.protocolErrors),
         "unknownMessages": JSONValue(counters.session.unknown), "lateMessages": JSONValue(counters.session.late),
-        "droppedProgress": JSONValue(counters.session.droppedProgress), "starts": JSONValue(counters.starts),
+        "droppedProgress": JSONValue(counters.session.droppedProgress),
+        "droppedLogs": JSONValue(counters.session.droppedLogs), "starts": JSONValue(counters.starts),
         "crashes": JSONValue(counters.crashes),
       ],
       "history": .array(

@@ -47,6 +47,83 @@ struct ProgressGateTests {
   }
 }
 
+struct LogGateTests {
+  let clock = ManualHostClock()
+
+  private func message(_ job: String? = nil) -> LogMessage { LogMessage(level: .info, message: "x", jobID: job) }
+
+  @Test func tenASecondForEachJobAndWhatIsDroppedIsSaid() {
+    var gate = LogGate()
+    var passed = 0
+    for _ in 0..<1000 { passed += gate.take(message("a"), job: "a", now: clock.now()).count }
+    #expect(passed == 10 && gate.dropped == 990)
+    #expect(gate.take(message("b"), job: "b", now: clock.now()).count == 1)
+    clock.advance(by: .seconds(1))
+    let later = gate.take(message("a"), job: "a", now: clock.now())
+    #expect(later.map(\.message) == ["990 log messages came too fast and were dropped", "x"])
+    #expect(later.first?.level == .warn && later.first?.jobID == "a")
+    #expect(gate.close(job: "a") == nil && gate.closeAll().isEmpty)
+  }
+
+  @Test func theEndSaysWhatTheLastSecondHasDropped() {
+    var gate = LogGate()
+    for _ in 0..<11 {
+      _ = gate.take(message("a"), job: "a", now: clock.now())
+      // A job that does not run shares the engine's allowance: names do not fill memory.
+      _ = gate.take(message("stranger"), job: nil, now: clock.now())
+    }
+    #expect(gate.close(job: "a")?.message == "1 log message came too fast and were dropped")
+    #expect(gate.closeAll().map(\.jobID) == [nil])
+    #expect(gate.dropped == 2)
+  }
+}
+
+struct StderrTailTests {
+  private func feed(_ tail: inout StderrTail, _ text: String, at clock: ManualHostClock) -> [String] {
+    var out: [String] = []
+    Array(text.utf8).withUnsafeBytes { bytes in
+      tail.feed(bytes, now: clock.now()) { event in
+        switch event {
+        case .stderr(let line): out.append(line)
+        case .stderrFlood: out.append("FLOOD")
+        case .stderrDropped(let count): out.append("DROPPED \(count)")
+        default: out.append("?")
+        }
+      }
+    }
+    return out
+  }
+
+  @Test func aFloodIsSaidAtOnceAndItsSumLater() {
+    let clock = ManualHostClock()
+    var tail = StderrTail()
+    let lines = (0..<StderrTail.perMinute).map { "line \($0)\n" }.joined()
+    #expect(feed(&tail, lines, at: clock).count == StderrTail.perMinute)
+    #expect(feed(&tail, "one\ntwo\nthree\n", at: clock) == ["FLOOD"])
+    clock.advance(by: .seconds(60))
+    #expect(feed(&tail, "four\n", at: clock) == ["DROPPED 3", "four"])
+    #expect(tail.lines.suffix(2) == ["three", "four"] && tail.lines.count == StderrTail.kept)
+  }
+
+  @Test func theEndSaysWhatWasDropped() {
+    let clock = ManualHostClock()
+    var tail = StderrTail()
+    _ = feed(&tail, String(repeating: "x\n", count: StderrTail.perMinute + 5), at: clock)
+    var said: [Int] = []
+    tail.finish(now: clock.now()) { if case .stderrDropped(let count) = $0 { said.append(count) } }
+    #expect(said == [5])
+  }
+
+  @Test func carriageReturnsWithoutAnEndCostNothing() {
+    let clock = ManualHostClock()
+    var tail = StderrTail()
+    for _ in 0..<1000 { #expect(feed(&tail, String(repeating: "\r 42%", count: 1000), at: clock).isEmpty) }
+    var said: [String] = []
+    tail.finish(now: clock.now()) { if case .stderr(let line) = $0 { said.append(line) } }
+    #expect(said.count == 1 && said[0].hasSuffix("[cut: 5000000 bytes]") && said[0].utf8.count < 64, "\(said)")
+  }
+}
+
 struct RateBudgetTests {
   @Test func countsAMinuteFromItsFirstEvent() {
     let clock = ManualHostClock()
@@ -118,6 +195,23 @@ struct RestartPolicyTests {
     policy.forgive()
     #expect(
       policy.died(now: clock.now(), lived: .zero, finishedJobs: 0, chance: 0.5) == .restart(after: .milliseconds(500)))
+  }
+
+  @Test func aCrashEveryFiftyNineSecondsNeverSpins() {
+    // One good job a life, and never long enough to be forgiven: the waits grow to a minute, the count never fills.
+    var policy = RestartPolicy()
+    let clock = ManualHostClock()
+    for death in 1...50 {
+      clock.advance(by: .seconds(59))
+      let decision = policy.died(now: clock.now(), lived: .seconds(59), finishedJobs: 1, chance: 0.5)
+      guard let delay = delay(decision) else {
+        Issue.record("quarantined at death \(death)")
+        return
+      }
+      #expect(delay >= .milliseconds(500) && delay <= .seconds(60))
+      if death > 7 { #expect(delay == .seconds(60)) }
+      clock.advance(by: delay)
+    }
   }
 
   @Test func deathsFurtherApartDoNot() {

@@ -152,7 +152,37 @@ struct ArtifactStoreTests {
         }
         #expect(error?.kind == .badArtifact)
       }
+      // What lies there counts, declared or not.
+      let error = await #expect(throws: ArtifactError.self) {
+        try await store.take([declare("a")], of: id, attempt: 1)
+      }
+      #expect(error?.reason.contains("more than the 2 files") == true)
+      #expect(unlink(work + "/b") == 0 && unlink(work + "/c") == 0)
+      try write("a longer input", work + "/input-inputUrl.wav")
       #expect(try await store.take([declare("a")], of: id, attempt: 1).count == 1)
+    }
+  }
+
+  @Test func whatIsLeftUndeclaredHasAQuotaToo() async throws {
+    try await withAttempt(limits: ArtifactLimits(maxFiles: 3, maxBytes: 5)) { store, id, work async throws in
+      mkdir(work + "/d", 0o700)
+      try write("abc", work + "/d/f")
+      try await store.checkLeavings(of: id, attempt: 1)
+      try write("abc", work + "/d/g")
+      var error = await #expect(throws: ArtifactError.self) { try await store.checkLeavings(of: id, attempt: 1) }
+      #expect(error?.description == "the work directory holds 6 bytes, and a job may make 5")
+      mkdir(work + "/d/e", 0o700)
+      error = await #expect(throws: ArtifactError.self) { try await store.checkLeavings(of: id, attempt: 1) }
+      #expect(error?.description == "the work directory holds more than the 3 files that a job may make")
+      await store.removeWorkDirectory(id, attempt: 1)
+      try await store.checkLeavings(of: id, attempt: 1)
+    }
+  }
+
+  @Test func theDirectoryOfAllWorkIsMadeAnew() async throws {
+    try await withAttempt { store, id, work async throws in
+      try FileManager.default.removeItem(atPath: (work as NSString).deletingLastPathComponent)
+      #expect(fileExists(try store.makeWorkDirectory(id, attempt: 2)))
     }
   }
 

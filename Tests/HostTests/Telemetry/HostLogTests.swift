@@ -104,4 +104,34 @@ struct HostLogTests {
     #expect(seen.count <= HostLog.followerBuffer)
     #expect(seen == seen.sorted { (Int($0) ?? 0) < (Int($1) ?? 0) })
   }
+
+  @Test func aLogThatCannotBeWrittenSaysSoAndGoesOn() throws {
+    // A pipe that is full takes a part of a line, or nothing: as a full disk does.
+    var ends: [Int32] = [0, 0]
+    try #require(pipe(&ends) == 0)
+    for end in ends { try #require(fcntl(end, F_SETFL, O_NONBLOCK) == 0) }
+    defer { for end in ends { close(end) } }
+    let log = HostLog(output: ends[1])
+    let text = String(repeating: "x", count: 5000)
+    for _ in 0..<40 { log.write(.info, "host", text) }
+    let said = log.recent(.max).filter { $0.message.hasPrefix("the log cannot be written") }
+    #expect(said.count == 1 && said.first?.level == .error)
+    #expect(log.recent(.max).count == 41)
+    func read() -> String {
+      var out: [UInt8] = []
+      var buffer = [UInt8](repeating: 0, count: 1 << 17)
+      while case let count = Glibc.read(ends[0], &buffer, buffer.count), count > 0 { out += buffer[..<count] }
+      return String(decoding: out, as: UTF8.self)
+    }
+    let before = read()
+    log.write(.info, "host", "room again")
+    let lines = (before + read()).split(separator: "\n")
+    // The torn line has ended; what follows are whole ones.
+    #expect(lines.last?.contains("the log can be written again: ") == true)
+    #expect(lines.suffix(2).first?.hasSuffix("host: room again") == true)
+    #expect(lines.dropLast(2).allSatisfy { $0.contains(" info    host: x") })
+    let number = said.isEmpty ? nil : lines.last?.split(separator: " ").compactMap { Int($0) }.first
+    // The report itself was lost as well.
+    #expect(number == 41 - (lines.count - 3), "\(lines.last ?? "")")
+  }
 }

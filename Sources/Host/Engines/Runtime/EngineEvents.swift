@@ -7,6 +7,8 @@ package enum EngineEvent: Sendable {
   case ready(EngineDescription)
   /// A line of stderr, cut to a bounded length.
   case stderr(String)
+  /// Lines of stderr come too fast: those over that many a minute are dropped from now on.
+  case stderrFlood(perMinute: Int)
   /// Lines of stderr that came too fast to keep.
   case stderrDropped(Int)
   /// A line on stdout that is no message.

@@ -178,7 +178,9 @@ struct EngineThread {
     add(process.monitorPIDFD, POLLIN, !process.isOpen(.status) && !isMonitorReaped)
     add(owner.wake.event, POLLIN)
     add(owner.wake.timer, POLLIN)
-    add(process.stdin, POLLOUT, wantsWrite && process.isOpen(.stdin))
+    // Without an event to wait for, the kernel still says that nobody can read it any more: once is enough.
+    let hasReader = owner.core.withLock { $0.stdinBrokenAt == nil }
+    add(process.stdin, wantsWrite ? POLLOUT : 0, hasReader && process.isOpen(.stdin))
     let ready = Glibc.poll(&descriptors, nfds_t(descriptors.count), timeout)
     guard ready > 0 else { return }
     if descriptors[0].revents != 0 { readOutput(limit: 4) }
@@ -187,7 +189,12 @@ struct EngineThread {
     if descriptors[3].revents != 0 { reap() }
     if descriptors[4].revents != 0 { owner.wake.drain() }
     if descriptors[5].revents != 0 { tick() }
-    if descriptors[6].revents != 0 {
+    if descriptors[6].revents & Int16(POLLERR) != 0 {
+      owner.core.withLock { core in
+        core.isStdinClosed = true
+        core.stdinBrokenAt = core.stdinBrokenAt ?? owner.clock.now()
+      }
+    } else if descriptors[6].revents != 0 {
       owner.core.withLock { $0.isBlocked = false }
       owner.flush()
     }

@@ -24,8 +24,10 @@ struct StderrTail: Sendable {
 
   /// The stream has ended: a last line without its end counts here, other than on the wire.
   mutating func finish(now: MonotonicInstant, _ emit: (EngineEvent) -> Void) {
-    guard framer.hasPartialLine else { return }
-    for event in framer.feed([0x0A]) { take(event, now: now, emit) }
+    if framer.hasPartialLine {
+      for event in framer.feed([0x0A]) { take(event, now: now, emit) }
+    }
+    reportDropped(emit)
   }
 
   private mutating func take(_ event: LineFramer.Event, now: MonotonicInstant, _ emit: (EngineEvent) -> Void) {
@@ -38,14 +40,19 @@ struct StderrTail: Sendable {
     if lines.count == StderrTail.kept { lines.removeFirst() }
     lines.append(text)
     guard budget.take(now: now) else {
+      // Said at once: an engine that floods may do so for hours.
+      if dropped == 0 { emit(.stderrFlood(perMinute: StderrTail.perMinute)) }
       dropped += 1
       return
     }
-    if dropped > 0 {
-      emit(.stderrDropped(dropped))
-      dropped = 0
-    }
+    reportDropped(emit)
     emit(.stderr(text))
+  }
+
+  private mutating func reportDropped(_ emit: (EngineEvent) -> Void) {
+    guard dropped > 0 else { return }
+    emit(.stderrDropped(dropped))
+    dropped = 0
   }
 
   /// Of a line that was overwritten with carriage returns (a progress bar) the last state counts.

@@ -45,5 +45,6 @@ extension EngineSession {
     guard let job = jobs.removeValue(forKey: jobID) else { return }
     pending[job.request] = nil
     counters.droppedProgress += job.gate.dropped
+    if let notice = logGate.close(job: jobID) { actions.append(.log(notice)) }
   }
 }

@@ -119,7 +119,10 @@ extension EngineSession {
       loads[progress.model]?.stallAt = now.advanced(by: limits.loadStall)
       actions.append(.loadProgress(progress))
     case Method.log:
-      actions.append(.log(try LogMessage(params)))
+      let message = try LogMessage(params)
+      let job = message.jobID.flatMap { jobs[$0] == nil ? nil : $0 }
+      for passed in logGate.take(message, job: job, now: now) { actions.append(.log(passed)) }
+      counters.droppedLogs = logGate.dropped
     default:
       counters.unknown += 1
     }

@@ -23,6 +23,7 @@ package struct EngineSession: Sendable {
     package var unknown = 0
     package var late = 0
     package var droppedProgress = 0
+    package var droppedLogs = 0
   }
 
   enum Pending: Sendable {
@@ -67,6 +68,7 @@ package struct EngineSession: Sendable {
   var offer = Offer()
   var noiseBudget: RateBudget
   var errorBudget: RateBudget
+  var logGate = LogGate()
   var actions: [SessionAction] = []
 
   package init(limits: SessionLimits) {

@@ -1,0 +1,54 @@
+import Glibc
+import Synchronization
+
+/// The descriptor that the log is written to, and what to say when it takes nothing, as on a full disk.
+///
+/// Every line begins at the start of a line, also after one of which the disk took only a part.
+final class LogFile: Sendable {
+  /// What the log has to say about itself.
+  struct Notice: Sendable, Equatable {
+    var level: LogLevel
+    var message: String
+  }
+
+  private struct State {
+    /// Lines that were lost since the last one that was written.
+    var lost = 0
+    /// The last line was cut off in its middle.
+    var isTorn = false
+  }
+
+  private let descriptor: CInt
+  private let state = Mutex(State())
+
+  init(_ descriptor: CInt) { self.descriptor = descriptor }
+
+  /// Writes one line. Returns a notice to be logged when the writing has begun to fail, or works again.
+  func write(_ line: String) -> Notice? {
+    let isTorn = state.withLock { $0.isTorn }
+    let bytes = Array(((isTorn ? "\n" : "") + line).utf8)
+    let (count, code) = bytes.withUnsafeBytes { buffer -> (Int, CInt) in
+      while true {
+        let count = Glibc.write(descriptor, buffer.baseAddress, buffer.count)
+        if count >= 0 || errno != EINTR { return (count, errno) }
+      }
+    }
+    return state.withLock { state in
+      if count == bytes.count {
+        let lost = state.lost
+        state = State()
+        guard lost > 0 else { return nil }
+        return Notice(
+          level: .warn,
+          message: "the log can be written again: \(lost.counted("record")) could not be, and are only in memory")
+      }
+      if count > 0 { state.isTorn = true }
+      state.lost += 1
+      guard state.lost == 1 else { return nil }
+      let reason = count < 0 ? String(cString: strerror(code)) : "only a part of a record was taken"
+      return Notice(
+        level: .error,
+        message: "the log cannot be written (\(reason)): records are kept in memory only, see `stoker logs`; make room")
+    }
+  }
+}
