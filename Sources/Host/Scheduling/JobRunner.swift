@@ -248,10 +248,13 @@ package struct JobRunner: Sendable {
       await requeue(job, attempt, .failed, failure, after: .zero)
       return .bad
     case .resource, .transient:
-      await requeue(job, attempt, .failed, failure, after: .seconds(1 << min(attempt, 5)))
+      await requeue(job, attempt, .failed, failure, after: JobRunner.untilThereIsRoom(attempt))
       return .good
     }
   }
+
+  /// How long a job waits when something has run out: 2 s, twice as long each time, up to 32 s.
+  private static func untilThereIsRoom(_ attempt: Int) -> Duration { .seconds(1 << min(attempt, 5)) }
 
   /// The process went away with the job.
   private func lost(_ job: WaitingJob, _ attempt: Int, _ reason: LossReason, at place: Place) async -> Verdict {
@@ -261,7 +264,13 @@ package struct JobRunner: Sendable {
     switch reason {
     case .died, .stalled: isOwnDoing = true
     case .killed(let kill): isOwnDoing = kill.isBlamedOnJobs
-    case .notBegun: isOwnDoing = false
+    case .notBegun, .outOfMemory: isOwnDoing = false
+    }
+    if case .outOfMemory = reason, !place.engine.isStopping {
+      // Tried again once others have made room; each try counts, because the job itself may be what does not fit.
+      failure.errorClass = FailureClass.resource.rawValue
+      await requeue(job, attempt, .lost, failure, after: JobRunner.untilThereIsRoom(attempt))
+      return .gone
     }
     var wasNotBegun = false
     if case .notBegun = reason { wasNotBegun = true }
