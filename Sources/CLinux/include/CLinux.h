@@ -55,6 +55,11 @@ int linux_pidfd_reap(int pidfd, int *signaled, int *status);
 /// Must be called from a thread that lives as long as the child may live: a parent-death signal follows the thread.
 int linux_spawn(const char *path, char *const argv[], char *const envp[], const int *fds, int count);
 
+/// Version of Landlock's interface that this kernel has; 0 when it has none, or a container forbids it.
+int linux_landlock_version(void);
+/// Whether system calls can be filtered with errors as answers: 1 or 0.
+int linux_has_seccomp(void);
+
 // Signals.
 
 /// From now on each of `signals` is written, one byte that is its number, to `write_fd` instead of its default action.

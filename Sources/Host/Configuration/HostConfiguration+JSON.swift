@@ -27,7 +27,7 @@ extension PluginConfiguration {
   var json: JSONValue {
     .compact([
       "enabled": .bool(enabled), "preload": .bool(preload), "environment": ["grant": JSONValue(environmentGrant)],
-      "devices": devices.json, "config": settings?.json ?? .null,
+      "devices": devices.json, "sandbox": sandbox.json, "config": settings?.json ?? .null,
     ])
   }
 }
@@ -40,6 +40,7 @@ extension JobsConfiguration {
         "maxAge": .string(DurationText.text(retentionMaxAge)), "maxCount": JSONValue(retentionMaxCount),
       ],
       "maxArtifactBytes": .string(ByteSize.text(maxArtifactBytes)), "maxArtifactFiles": JSONValue(maxArtifactFiles),
+      "maxWorkBytes": .string(ByteSize.text(maxWorkBytes)),
     ]
   }
 }

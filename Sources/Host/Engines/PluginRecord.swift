@@ -16,6 +16,8 @@ package final class PluginRecord: Sendable {
     package var models: @Sendable () -> [String] = { [] }
     /// Devices that it was given, by name; empty when it computes on the processors.
     package var devices: [String] = []
+    /// What holds it; nil when its sandbox is switched off, or it has not started.
+    package var sandbox: SandboxInForce?
   }
 
   /// One event of the plugin's history.

@@ -1,13 +1,19 @@
 import PluginProtocol
 
 extension PluginSupervisor {
-  func listener(_ slot: Int) -> @Sendable (EngineEvent) -> Void {
+  func listener(_ slot: Int, _ launch: EngineLaunch) -> @Sendable (EngineEvent) -> Void {
+    let sandbox = launch.process.sandbox
     let record = record
     let log = context.log
     let name = plugin.name
     return { event in
       switch event {
       case .started(let pid): record.update { $0.processes[slot]?.pid = pid }
+      case .confined(let inForce):
+        record.update { $0.processes[slot]?.sandbox = inForce }
+        log.write(
+          .info, name,
+          "sandbox: \(inForce.text(allowsNetwork: sandbox?.allowsNetwork == true)); it may change \(sandbox?.write.joined(separator: ", ") ?? "")")
       case .ready(let engine):
         record.note("ready", "\(engine.name) \(engine.version)")
         log.write(.info, name, "ready: \(engine.name) \(engine.version)")

@@ -166,17 +166,22 @@ package final class PluginSupervisor: Sendable {
       }
       defer { record.update { $0.processes[slot] = nil } }
       let (value, end) = try await withEngine(
-        launch, spawner: context.spawner, clock: context.clock, emit: listener(slot)
+        launch, spawner: context.spawner, clock: context.clock, emit: listener(slot, launch)
       ) { engine, description in
         if let first { context.dispatcher.reserve(first, for: place) }
         served.ready(at: context.clock.now())
-        await self.serve(slot, place, engine, description, served, assignment)
+        await withDiscardingTaskGroup { group in
+          if let quota = launch.diskQuota { group.addTask { await quota.watch(engine) } }
+          await self.serve(slot, place, engine, description, served, assignment)
+          group.cancelAll()
+        }
         record.update { $0.processes[slot]?.state = .stopping }
         return true
       }
       // Gone from the record before the backoff, which may be long.
       record.update { $0.processes[slot] = nil }
       if value != nil { pending = nil }
+      if case .killed(.diskQuota) = end.cause { await launch.diskQuota?.dispose() }
       record.add(end.counters)
       if let pending { context.dispatcher.giveBack(pending) }
       pending = nil
@@ -184,9 +189,9 @@ package final class PluginSupervisor: Sendable {
     } catch {
       if let pending, !served.wasReady { context.dispatcher.giveBack(pending) }
       context.log.write(.error, name, "\(error)")
-      if let choice = error as? DeviceChoiceError {
+      if error is DeviceChoiceError || error is SandboxRefusal {
         // The operator's wish is what cannot be: the plugin is not to blame, and to try again is of no use.
-        outOfService(.unusable(choice.description))
+        outOfService(.unusable("\(error)"))
         return false
       }
       return await died("\(error)", served, slot, isStart: true)

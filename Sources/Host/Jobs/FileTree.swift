@@ -81,6 +81,30 @@ package enum FileTree {
     unlinkat(parent, name, AT_REMOVEDIR)
   }
 
+  /// Bytes of disk that a directory takes with all it holds. Stops counting above `enough`. A file with several names
+  /// counts with each: an engine gains nothing by it, and loses nothing that it needs.
+  static func usedBytes(_ path: String, enough: Int64) -> Int64 {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    return descriptor < 0 ? 0 : usedBytes(descriptor, enough: enough, depth: 0)
+  }
+
+  /// Takes over the descriptor.
+  private static func usedBytes(_ directory: Int32, enough: Int64, depth: Int) -> Int64 {
+    defer { close(directory) }
+    let again = dup(directory)
+    guard again >= 0 else { return 0 }
+    var used: Int64 = 0
+    for name in names(again) where used <= enough {
+      var status = stat()
+      guard fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
+      used += Int64(status.st_blocks) * 512
+      guard status.st_mode & S_IFMT == S_IFDIR, depth < maxDepth else { continue }
+      let inner = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+      if inner >= 0 { used += usedBytes(inner, enough: enough - used, depth: depth + 1) }
+    }
+    return used
+  }
+
   /// Takes over the descriptor. The names are bytes ended by NUL: an engine need not write UTF-8.
   private static func names(_ descriptor: Int32) -> [[CChar]] {
     guard let stream = fdopendir(descriptor) else {

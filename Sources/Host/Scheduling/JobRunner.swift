@@ -51,7 +51,7 @@ package struct JobRunner: Sendable {
     }
     let queued = job.queuedAt.duration(to: clock.now())
     let verdict = await attemptJob(job, attempt, at: place, queued: queued)
-    await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
+    await store.artifacts.removeWorkDirectory(job.id, attempt: attempt, of: place.plugin)
     return verdict
   }
 
@@ -75,7 +75,7 @@ package struct JobRunner: Sendable {
     let prepared: PreparedTask
     do {
       // Before the model: a bad input loads nothing.
-      work = try store.artifacts.makeWorkDirectory(id, attempt: attempt)
+      work = try store.artifacts.makeWorkDirectory(id, attempt: attempt, of: place.plugin)
       let live = live
       prepared = try await inputs.prepare(
         id, workDirectory: work, contentFiles: place.description.abilities.takesContentFiles, attempt: attempt,
@@ -212,7 +212,7 @@ package struct JobRunner: Sendable {
     switch end {
     case .succeeded(let result):
       do {
-        let collected = try await inputs.collect(result, of: job.id, attempt: attempt)
+        let collected = try await inputs.collect(result, of: job.id, attempt: attempt, from: place.plugin)
         await finish(job, attempt, .success(result: collected.result, artifacts: collected.artifacts), timing)
         return .good
       } catch {
@@ -260,6 +260,7 @@ package struct JobRunner: Sendable {
   private func lost(_ job: WaitingJob, _ attempt: Int, _ reason: LossReason, at place: Place) async -> Verdict {
     var failure = JobFailure(
       errorClass: "engine_fault", message: "the engine \(place.plugin) was lost while it ran the job: \(reason.text)")
+    if case .killed(let kill) = reason { failure.errorClass = kill.failureClass.rawValue }
     let isOwnDoing: Bool
     switch reason {
     case .died, .stalled: isOwnDoing = true
@@ -375,10 +376,19 @@ package struct JobRunner: Sendable {
 }
 
 extension KillReason {
+  /// What the jobs in hand have failed of.
+  var failureClass: FailureClass {
+    switch self {
+    case .tooManyProcesses, .diskQuota: .resource
+    default: .engineFault
+    }
+  }
+
   /// Whether the job in hand may have caused it. A kill for another job's sake, or at start, is no job's fault.
   var isBlamedOnJobs: Bool {
     switch self {
     case .noise, .protocolErrors, .partialLine, .closedOutput, .closedInput, .stdinStalled: true
+    case .tooManyProcesses, .diskQuota: true
     // The job that stalled was told `.stalled`: who hears this shared the process with it.
     case .jobStalled, .startTimeout, .ignoredCancel, .loadStalled, .loadTooLong, .badHandshake: false
     case .unloadStalled, .pingUnanswered: false

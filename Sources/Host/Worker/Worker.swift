@@ -42,6 +42,7 @@ package final class Worker: Sendable {
   let intake: JobIntake
   let resources: MachineResources
   let inputs: InputStage
+  let factory: EngineLaunchFactory
   let residency: Residency
   let devices: DeviceInventory
   let upkeep = Nap()
@@ -108,7 +109,11 @@ package final class Worker: Sendable {
     }
     let factory = EngineLaunchFactory(
       layout: options.layout, configuration: configuration, resources: resources, environment: options.environment,
-      hostVersion: options.version)
+      hostVersion: options.version,
+      modelFiles: { manifest in
+        catalogue.externalFiles { ModelRouter.serves(manifest, $0.kind, $0.id, engine: $0.engine) }
+      })
+    self.factory = factory
     // A worker for one command is not alone in the cache.
     if options.isDaemon { factory.sweep() }
     let (store, live, models, changes) = (store, live, models, changes)

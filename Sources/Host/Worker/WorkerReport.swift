@@ -25,7 +25,7 @@ struct WorkerReport {
       "coordinators": .array(
         [["name": "local", "state": "serving"]]
           + worker.options.coordinators.map { ["name": .string($0.coordinator.name), "state": "running"] }),
-      "memory": worker.residency.memoryJSON,
+      "sandbox": SandboxReport.kernel, "memory": worker.residency.memoryJSON,
       "devices": .array(
         worker.devices.snapshot.devices.map { device in
           .compact([
@@ -79,17 +79,23 @@ struct WorkerReport {
         }),
       "directory": .string(member.entry.path), "source": .string(member.entry.source.origin.rawValue),
       "problems": .array(problems),
-      "processes": .array(record.processes.sorted { $0.key < $1.key }.map { process($0.value) }),
+      "processes": .array(record.processes.sorted { $0.key < $1.key }.map { process($0.value, rules(member)) }),
       "restarts": JSONValue(record.restarts), "backoffSeconds": JSONValue(backoff),
     ])
   }
 
-  private func process(_ process: PluginRecord.Process) -> JSONValue {
+  private func rules(_ member: PluginFleet.Member) -> SandboxRules? {
+    member.entry.plugin.map { worker.factory.sandboxRules($0, devices: .cpu) }
+  }
+
+  private func process(_ process: PluginRecord.Process, _ rules: SandboxRules?) -> JSONValue {
     let state = process.state == .ready && !process.jobs.isEmpty ? "busy" : process.state.rawValue
     return .compact([
       "pid": JSONValue(process.pid), "state": .string(state),
       "startedAt": .string(Timestamp.text(milliseconds: process.startedAt)), "jobs": JSONValue(process.jobs),
       "models": JSONValue(process.models()), "devices": JSONValue(process.devices),
+      "sandbox": SandboxReport.process(
+        process.sandbox, allowsNetwork: rules?.allowsNetwork == true, isOff: rules?.mode == .off),
       "rssBytes": process.pid.map { JSONValue(ProcessTable.residentBytes($0)) } ?? .null,
     ])
   }
@@ -126,6 +132,7 @@ struct WorkerReport {
     let counters = record.counters
     return .compact([
       "plugin": shown, "manifest": plugin?.manifest.json ?? .null, "config": config ?? .null,
+      "sandbox": rules(member).map(SandboxReport.rules) ?? .null,
       "counters": [
         "noise": JSONValue(counters.session.noise), "protocolErrors": JSONValue(counters.session.protocolErrors),
         "unknownMessages": JSONValue(counters.session.unknown), "lateMessages": JSONValue(counters.session.late),

@@ -12,10 +12,18 @@ package enum ProcessStatusRecord: Sendable, Equatable {
     case limits
     /// Entering the working directory.
     case directory
+    /// Confining it.
+    case sandbox
+    /// Finding the program to be the file whose digest was checked.
+    case pin
     /// Executing the program.
     case exec
   }
 
+  /// What the engine is held to, said before `started`.
+  case sandbox(SandboxInForce)
+  /// The engine has become more processes than this and is being ended.
+  case exceededProcesses(limit: Int)
   /// The engine's program runs. `startTime` is in clock ticks since boot, as in field 22 of `/proc/PID/stat`; 0 is unknown.
   case started(pid: Int32, startTime: UInt64)
   /// The engine never ran.
@@ -75,6 +83,14 @@ package struct ProcessStatusParser: Sendable {
     case ("failed", 3):
       guard let step = ProcessStatusRecord.Step(rawValue: words[1]), let errno = Int32(words[2]) else { return nil }
       return .failed(step: step, errno: errno)
+    case ("sandbox", 3):
+      guard let version = Int(words[1]) else { return nil }
+      let parts = words[2].split(separator: ",").map { SandboxInForce.Part(rawValue: String($0)) }
+      guard !parts.contains(nil) else { return nil }
+      return .sandbox(SandboxInForce(landlock: version, parts: parts.compactMap(\.self)))
+    case ("exceeded", 3):
+      guard words[1] == "processes", let limit = Int(words[2]) else { return nil }
+      return .exceededProcesses(limit: limit)
     case ("exited", 3):
       guard let code = Int32(words[1]), let bytes = bytes(kibibytes: words[2]) else { return nil }
       return .exited(code: code, maxRSSBytes: bytes)

@@ -4,6 +4,8 @@ import PluginProtocol
 package enum EngineEvent: Sendable {
   /// The engine's program runs.
   case started(pid: Int32)
+  /// What holds the process, said before it starts.
+  case confined(SandboxInForce)
   case ready(EngineDescription)
   /// A line of stderr, cut to a bounded length.
   case stderr(String)

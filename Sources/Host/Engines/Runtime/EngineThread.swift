@@ -288,6 +288,8 @@ struct EngineThread {
     }
     for record in read.records {
       switch record {
+      case .sandbox(let inForce): owner.emit(.confined(inForce))
+      case .exceededProcesses(let limit): abort(.tooManyProcesses(limit))
       case .started(let pid, _):
         self.pid = pid
         owner.core.withLock { $0.pid = pid }
@@ -349,7 +351,7 @@ struct EngineThread {
       ($0.session, $0.killReason, $0.incompatible)
     }
     let cause: EngineEnd.Cause
-    if incompatible != nil {
+    if incompatible != nil || diagnosis?.cause == .noSandbox {
       cause = .incompatible
     } else if let killReason {
       if case .startTimeout = killReason { cause = .failedToStart } else { cause = .killed(killReason) }

@@ -11,17 +11,20 @@ package struct EngineLaunch: Sendable {
   package var shutdownGrace: Duration
   /// Removed with all it holds when the process and its descendants are gone; nil for none.
   package var temporaryDirectory: String?
+  /// What it may take of the disk; nil for no bound.
+  package var diskQuota: DiskQuota?
 
   package init(
     process: ProcessSpec, initialize: InitializeParameters, limits: SessionLimits,
     shutdownGrace: Duration = .seconds(5),
-    temporaryDirectory: String? = nil
+    temporaryDirectory: String? = nil, diskQuota: DiskQuota? = nil
   ) {
     self.process = process
     self.initialize = initialize
     self.limits = limits
     self.shutdownGrace = shutdownGrace
     self.temporaryDirectory = temporaryDirectory
+    self.diskQuota = diskQuota
   }
 }
 

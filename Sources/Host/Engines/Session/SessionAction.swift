@@ -101,6 +101,8 @@ package enum KillReason: Sendable, Equatable, CustomStringConvertible {
   case closedOutput
   case closedInput
   case badHandshake(String)
+  case tooManyProcesses(Int)
+  case diskQuota(used: Int64, limit: Int64)
 
   package var description: String {
     switch self {
@@ -117,6 +119,9 @@ package enum KillReason: Sendable, Equatable, CustomStringConvertible {
     case .stdinStalled(let time): "did not read its stdin for \(time.short)"
     case .closedOutput: "closed its stdout and lived on"
     case .closedInput: "closed its stdin and lived on"
+    case .tooManyProcesses(let limit): "became more than \(limit) processes (limits.processes)"
+    case .diskQuota(let used, let limit):
+      "took \(ByteSize.text(used)) of disk, more than the \(ByteSize.text(limit)) of jobs.maxWorkBytes"
     case .badHandshake(let what): "answered initialize wrongly: \(what)"
     }
   }
