@@ -42,9 +42,7 @@ package enum FileTree {
     }
     defer { closedir(stream) }
     while extent.entries <= maxEntries, let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { Array(UnsafeBufferPointer(start: $0, count: 256)) }
-      }
+      let name = FileTree.name(entry)
       let text = String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
       if text == "." || text == ".." || (depth == 0 && skipping(text)) { continue }
       extent.entries += 1
@@ -114,14 +112,19 @@ package enum FileTree {
     defer { closedir(stream) }
     var names: [[CChar]] = []
     while let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { pointer in
-          Array(UnsafeBufferPointer(start: pointer, count: strlen(pointer) + 1))
-        }
-      }
+      let name = FileTree.name(entry)
       let dot = CChar(UInt8(ascii: "."))
       if name != [dot, 0], name != [dot, dot, 0] { names.append(name) }
     }
     return names
+  }
+
+  /// An entry's name with its NUL. An entry may be shorter than its type says: no byte after the NUL is read.
+  private static func name(_ entry: UnsafeMutablePointer<dirent>) -> [CChar] {
+    withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+      pointer.withMemoryRebound(to: CChar.self, capacity: 256) { pointer in
+        Array(UnsafeBufferPointer(start: pointer, count: strlen(pointer) + 1))
+      }
+    }
   }
 }
