@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
@@ -84,4 +85,12 @@ int linux_spawn(const char *path, char *const argv[], char *const envp[], const 
   for (int i = 0; i < count; i++)
     if (sources[i] >= 0 && sources[i] != fds[i]) close(sources[i]);
   return error ? -error : pid;
+}
+
+int linux_return_memory(void) {
+#ifdef __GLIBC__
+  // Without these the allocator learns from the first large block that it frees to keep such blocks.
+  if (mallopt(M_MMAP_THRESHOLD, 512 << 10) != 1 || mallopt(M_TRIM_THRESHOLD, 1 << 20) != 1) return -EINVAL;
+#endif
+  return 0;
 }

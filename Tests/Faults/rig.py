@@ -26,13 +26,14 @@ SOON = 30  # seconds for what takes a moment
 now = time.monotonic
 
 
-def eventually(what, look, seconds=SOON, step=0.005):
-    """Looks until there is something; returns it."""
-    until = now() + seconds
+def eventually(what, look, seconds=SOON, step=0.003):
+    """Looks until there is something; returns it. The longer it takes the less often it looks: that costs the host, too."""
+    begin = now()
     while not (found := look()):
-        if now() > until:
+        waited = now() - begin
+        if waited > seconds:
             raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
-        time.sleep(step)
+        time.sleep(max(step, min(0.02, waited / 20)))
     return found
 
 
@@ -94,7 +95,7 @@ class Job:
             found["job"] = self.look()
             return holds(found["job"])
 
-        eventually(lambda: f"{what}: {json.dumps(found['job'])}\n{self.rig.tail()}", look, seconds, 0.003)
+        eventually(lambda: f"{what}: {json.dumps(found['job'])}\n{self.rig.tail()}", look, seconds)
         return found["job"], now()
 
     def running(self):
@@ -130,11 +131,11 @@ def outcomes(job):
 class Rig:
     """A worker in a home of its own. `healthy` engines are under load when `load` is given: seconds between two jobs."""
 
-    def __init__(self, dist, engines, config=None, healthy=1, load=0.005, models=None):
+    def __init__(self, dist, engines, config=None, healthy=1, load=0.005, models=None, environment=None):
         self.dist, (self.chaos, self.healthy_engine) = dist, engines
         self.config = {"jobs": {"retention": {"maxCount": 1000000}}, **(config or {})}
         self.healthy = ["healthy", *(f"healthy-{number}" for number in range(2, healthy + 1))]
-        self.pause, self.models = load, models or []
+        self.pause, self.models, self.environment = load, models or [], environment or {}
         self.samples, self.loads, self.jobs, self.installed = [], [], [], []
         self.lock, self.trash, self.watchers = threading.Lock(), itertools.count(1), []
 
@@ -156,7 +157,7 @@ class Rig:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [str(self.dist / "bin" / "stoker"), "run", "--home", str(self.home)], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True)
+                stdout=log, stderr=log, start_new_session=True, env={**os.environ, **self.environment})
         self.host = self.process.pid
         socket = self.home / "run" / "stoker.sock"
 
@@ -263,7 +264,7 @@ class Rig:
                 self.advertised(plugin.name)
 
     def advertised(self, name, seconds=SOON):
-        return eventually(lambda: f"plugin {name} is advertised: {self.tail()}", lambda: self.plugin(name), seconds, 0.02)
+        return eventually(lambda: f"plugin {name} is advertised: {self.tail()}", lambda: self.plugin(name), seconds, 0.01)
 
     def remove(self, *names):
         """Takes plugins out of service by moving them away."""

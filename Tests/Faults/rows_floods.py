@@ -137,7 +137,7 @@ def unknown_flood(v):
 
 
 def errors(v, form):
-    size = ERRORS if v.count == 1 else ERRORS // 16
+    size = ERRORS // (16 if v.count != 1 else 4 if form == "lines" else 1)
     growth = Growth(v.rig.host)
     v.warm()
     begin = now()

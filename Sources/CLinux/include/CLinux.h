@@ -44,6 +44,8 @@ int linux_set_child_subreaper(void);
 int linux_set_parent_death_signal(int signal);
 /// Names the calling thread for ps and debuggers; at most 15 bytes count.
 void linux_name_thread(const char *name);
+/// From now on the allocator gives large blocks back to the system when they are freed.
+int linux_return_memory(void);
 /// A descriptor of a process that becomes readable when it dies.
 int linux_pidfd_open(pid_t pid);
 /// Sends a signal to the very process the descriptor was opened for.

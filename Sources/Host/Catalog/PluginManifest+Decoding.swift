@@ -195,6 +195,8 @@ extension PluginManifest {
     timeouts.job = fields.duration("job", in: atLeast) ?? timeouts.job
     timeouts.cancelGrace = fields.duration("cancelGrace", in: .zero ... .seconds(60)) ?? timeouts.cancelGrace
     timeouts.shutdown = fields.duration("shutdown", in: .zero ... .seconds(60)) ?? timeouts.shutdown
+    timeouts.partialLine = fields.duration("partialLine", in: atLeast) ?? timeouts.partialLine
+    timeouts.unreadInput = fields.duration("unreadInput", in: atLeast) ?? timeouts.unreadInput
     timeouts.idleExit = fields.duration("idleExit") ?? timeouts.idleExit
     return timeouts
   }

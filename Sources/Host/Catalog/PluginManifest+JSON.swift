@@ -43,7 +43,8 @@ extension PluginTimeouts {
     let text = { (duration: Duration) in JSONValue.string(DurationText.text(duration)) }
     return [
       "initialize": text(initialize), "loadStall": text(loadStall), "jobStall": text(jobStall), "job": text(job),
-      "cancelGrace": text(cancelGrace), "shutdown": text(shutdown), "idleExit": text(idleExit),
+      "cancelGrace": text(cancelGrace), "shutdown": text(shutdown), "partialLine": text(partialLine),
+      "unreadInput": text(unreadInput), "idleExit": text(idleExit),
     ]
   }
 }

@@ -92,6 +92,10 @@ package struct PluginTimeouts: Sendable, Equatable {
   package var cancelGrace = Duration.seconds(5)
   /// From `shutdown` to SIGTERM. Default: 5s.
   package var shutdown = Duration.seconds(5)
+  /// A line of the engine's output from its first byte to its end. Default: 60s.
+  package var partialLine = Duration.seconds(60)
+  /// Messages waiting while the engine reads nothing of its input. Default: 10s.
+  package var unreadInput = Duration.seconds(10)
   /// An idle engine is stopped after this. Default: 10m.
   package var idleExit = Duration.seconds(600)
 }

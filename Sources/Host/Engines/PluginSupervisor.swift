@@ -298,7 +298,7 @@ package final class PluginSupervisor: Sendable {
     case .failedToStart, .crashed, .killed:
       let isStart = end.cause == .failedToStart
       context.log.write(.error, plugin.name, end.diagnosis + tail(end))
-      return await died(end.diagnosis, served, slot, isStart: isStart)
+      return await died(end.diagnosis, served, slot, isStart: isStart, isBlamed: end.failure != .resource)
     }
   }
 
@@ -320,12 +320,15 @@ package final class PluginSupervisor: Sendable {
   }
 
   /// A process died by itself. Waits out the backoff; returns whether to start again without a job.
-  private func died(_ diagnosis: String, _ served: Served, _ slot: Int, isStart: Bool) async -> Bool {
+  private func died(
+    _ diagnosis: String, _ served: Served, _ slot: Int, isStart: Bool, isBlamed: Bool = true
+  ) async -> Bool {
     let now = context.clock.now()
+    let chance = Double.random(in: 0...1)
     let decision = state.withLock { state in
-      state.policy.died(
-        now: now, lived: served.lived(now: now), finishedJobs: served.finished,
-        chance: Double.random(in: 0...1))
+      isBlamed
+        ? state.policy.died(now: now, lived: served.lived(now: now), finishedJobs: served.finished, chance: chance)
+        : state.policy.ranOutOfMemory(chance: chance)
     }
     record.update { $0.counters.crashes += 1 }
     failStarters(diagnosis)

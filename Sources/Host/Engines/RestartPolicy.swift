@@ -45,8 +45,14 @@ package struct RestartPolicy: Sendable {
     var delay = settings.firstDelay
     for _ in 1..<streak where delay < settings.longestDelay { delay = delay * 2 }
     delay = min(delay, settings.longestDelay)
-    let factor = 1 + settings.jitter * (2 * min(1, max(0, chance)) - 1)
-    return .restart(after: delay * factor)
+    return .restart(after: jittered(delay, chance))
+  }
+
+  /// The kernel killed an engine for memory: that may be anybody's doing, so it counts for nothing.
+  package func ranOutOfMemory(chance: Double) -> Decision { .restart(after: jittered(settings.firstDelay, chance)) }
+
+  private func jittered(_ delay: Duration, _ chance: Double) -> Duration {
+    delay * (1 + settings.jitter * (2 * min(1, max(0, chance)) - 1))
   }
 
   /// The operator has lifted the quarantine, or the plugin has changed.

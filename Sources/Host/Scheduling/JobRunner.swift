@@ -248,10 +248,13 @@ package struct JobRunner: Sendable {
       await requeue(job, attempt, .failed, failure, after: .zero)
       return .bad
     case .resource, .transient:
-      await requeue(job, attempt, .failed, failure, after: .seconds(1 << min(attempt, 5)))
+      await requeue(job, attempt, .failed, failure, after: JobRunner.untilThereIsRoom(attempt))
       return .good
     }
   }
+
+  /// How long a job waits when something has run out: 2 s, twice as long each time, up to 32 s.
+  private static func untilThereIsRoom(_ attempt: Int) -> Duration { .seconds(1 << min(attempt, 5)) }
 
   /// The process went away with the job.
   private func lost(_ job: WaitingJob, _ attempt: Int, _ reason: LossReason, at place: Place) async -> Verdict {
@@ -261,7 +264,13 @@ package struct JobRunner: Sendable {
     switch reason {
     case .died, .stalled: isOwnDoing = true
     case .killed(let kill): isOwnDoing = kill.isBlamedOnJobs
-    case .notBegun: isOwnDoing = false
+    case .notBegun, .outOfMemory: isOwnDoing = false
+    }
+    if case .outOfMemory = reason, !place.engine.isStopping {
+      // Tried again once others have made room; each try counts, because the job itself may be what does not fit.
+      failure.errorClass = FailureClass.resource.rawValue
+      await requeue(job, attempt, .lost, failure, after: JobRunner.untilThereIsRoom(attempt))
+      return .gone
     }
     var wasNotBegun = false
     if case .notBegun = reason { wasNotBegun = true }
@@ -286,9 +295,13 @@ package struct JobRunner: Sendable {
     return .gone
   }
 
+  /// How often a result is tried to be stored on a full disk before its files are given up: some six seconds.
+  private static let diskTries = 5
+
   private func finish(_ job: WaitingJob, _ attempt: Int, _ end: AttemptEnd, _ timing: JobTiming) async {
     var end = end
     var pause = Duration.milliseconds(200)
+    var tries = 0
     while true {
       do {
         let result = try await store.finish(job.id, attempt: attempt, end, timing: timing)
@@ -310,6 +323,14 @@ package struct JobRunner: Sendable {
         if case .closed = error { return }  // The next life finds the job as it stood.
         // Perhaps for want of disk, which may be what the attempt has filled: its artifacts have been taken.
         await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
+        tries += 1
+        if case .diskFull = error, case .success(_, let artifacts) = end, !artifacts.isEmpty, tries > JobRunner.diskTries {
+          // The artifacts themselves may be what fills it: then nobody else would ever make room.
+          await store.artifacts.removeArtifacts(of: job.id, attempt: attempt)
+          end = .failure(
+            JobFailure(.resource, "the disk is full: the job was done, and its result could not be stored; make room and submit it again"))
+          continue
+        }
         log.write(.warn, "scheduler", "the end of job \(job.id) cannot be stored yet: \(error)", job: job.id)
         pause = min(pause * 2, .seconds(10))
       }

@@ -93,5 +93,7 @@ extension SessionLimits {
     jobStall = timeouts.jobStall
     job = timeouts.job
     cancelGrace = timeouts.cancelGrace
+    partialLine = timeouts.partialLine
+    stdinStall = timeouts.unreadInput
   }
 }

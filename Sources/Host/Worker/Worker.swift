@@ -185,6 +185,7 @@ package final class Worker: Sendable {
   /// - Parameter ready: called once, when jobs are taken.
   /// - Throws: when the control socket cannot be served.
   package func run(ready: @escaping @Sendable () -> Void = {}) async throws {
+    if options.isDaemon { HostHeap.giveBack() }
     await lookAtDevices()
     try await intake.restore()
     noteSizes()

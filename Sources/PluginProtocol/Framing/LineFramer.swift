@@ -72,7 +72,10 @@ public struct LineFramer: Sendable {
   }
 
   private mutating func append(_ bytes: Slice<UnsafeRawBufferPointer>) {
-    if !isOverlong, buffer.count + bytes.count <= limit {
+    let length = buffer.count + bytes.count
+    if !isOverlong, length <= limit {
+      // Doubled, so that growing costs no more than the length, and never beyond the cap.
+      if length > buffer.capacity { buffer.reserveCapacity(max(length, min(2 * buffer.capacity, limit))) }
       buffer.append(contentsOf: bytes)
       return
     }

@@ -31,7 +31,8 @@ private let full = """
   processes: 2
   device: {prefer: [cuda, rocm, vulkan, cpu], memory: {perModel: 2GiB}}
   cpuThreads: 3
-  timeouts: {initialize: 11s, loadStall: 61s, jobStall: 121s, job: 3h, cancelGrace: 500ms, shutdown: 6s, idleExit: 1.5h}
+  timeouts: {initialize: 11s, loadStall: 61s, jobStall: 121s, job: 3h, cancelGrace: 500ms, shutdown: 6s, partialLine: 59s,
+    unreadInput: 9s, idleExit: 1.5h}
   environment: {allow: [CUDA_VISIBLE_DEVICES]}
   sandbox: {network: any, read: [models, cache], write: [work, cache]}
   config:
@@ -62,7 +63,8 @@ private let full = """
       manifest.timeouts
         == PluginTimeouts(
           initialize: .seconds(11), loadStall: .seconds(61), jobStall: .seconds(121), job: .seconds(10_800),
-          cancelGrace: .milliseconds(500), shutdown: .seconds(6), idleExit: .seconds(5400)))
+          cancelGrace: .milliseconds(500), shutdown: .seconds(6), partialLine: .seconds(59),
+          unreadInput: .seconds(9), idleExit: .seconds(5400)))
     #expect(manifest.environmentAllow == ["CUDA_VISIBLE_DEVICES"])
     #expect(manifest.sandbox == PluginSandbox(network: .any, read: [.models, .cache], write: [.work, .cache]))
     #expect(

@@ -321,7 +321,9 @@ struct EngineThread {
     let diagnosis = diagnose(how)
     self.diagnosis = diagnosis
     owner.emit(.died(diagnosis.sentence))
-    owner.submit { core, _ in core.session.ended(diagnosis.sentence) }
+    owner.submit { core, _ in
+      core.session.ended(diagnosis.sentence, outOfMemory: diagnosis.cause == .outOfMemory)
+    }
     if teardown == nil {
       begin(Teardown.afterDeath, owner.clock.now())
     } else {

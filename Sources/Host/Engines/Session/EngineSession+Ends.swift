@@ -65,7 +65,7 @@ extension LossReason {
   /// The reason in words, for the job's history.
   package var text: String {
     switch self {
-    case .died(let diagnosis): diagnosis
+    case .died(let diagnosis), .outOfMemory(let diagnosis): diagnosis
     case .stalled(let time): "no progress for \(time.short)"
     case .killed(let reason): "the engine was killed: \(reason)"
     case .notBegun(let why): why

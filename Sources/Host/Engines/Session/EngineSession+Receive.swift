@@ -78,6 +78,14 @@ extension EngineSession {
     }
   }
 
+  /// What comes too late, or from nowhere: dropped and counted. The log gets some of it.
+  mutating func dropped(_ what: String, _ line: [UInt8], now: MonotonicInstant) {
+    counters.late += 1
+    if lateBudget.take(now: now) {
+      actions.append(.protocolError("\(what), dropped", evidence: EngineSession.evidence(line)))
+    }
+  }
+
   static func evidence(_ line: [UInt8]) -> String { String(decoding: line.prefix(1024), as: UTF8.self) }
 
   // MARK: Messages
@@ -98,7 +106,11 @@ extension EngineSession {
       jobs[progress.jobID] = job
     case Method.jobChunk:
       let chunk = try JobChunk(params)
-      guard var job = jobs[chunk.jobID], job.phase == .running else {
+      guard var job = jobs[chunk.jobID] else {
+        dropped("a chunk of a job that does not run", line, now: now)
+        return
+      }
+      guard job.phase == .running else {
         counters.late += 1
         return
       }
@@ -132,7 +144,7 @@ extension EngineSession {
     _ id: RequestID, _ answer: Result<JSONValue, RPCError>, _ line: [UInt8], now: MonotonicInstant
   ) {
     guard case .number(let number) = id, let request = pending.removeValue(forKey: number) else {
-      counters.late += 1
+      dropped("an answer to no request that is open", line, now: now)
       return
     }
     due[number] = nil
@@ -202,6 +214,11 @@ extension EngineSession {
     case .failure(let error):
       kill(.badHandshake(error.message))
     case .success(let json):
+      // Without a version that can be read there is none in common: to start it again would change nothing.
+      guard json["protocolVersion"]?.int != nil else {
+        incompatible("it named \(json["protocolVersion"].map { "the version \($0.text.prefix(64))" } ?? "no version")")
+        return
+      }
       let result: InitializeResult
       do {
         result = try InitializeResult(json)

@@ -69,12 +69,14 @@ package struct EngineSession: Sendable {
   var noiseBudget: RateBudget
   var errorBudget: RateBudget
   var logGate = LogGate()
+  var lateBudget: RateBudget
   var actions: [SessionAction] = []
 
   package init(limits: SessionLimits) {
     self.limits = limits
     noiseBudget = RateBudget(limit: limits.noisePerMinute)
     errorBudget = RateBudget(limit: limits.protocolErrorsPerMinute)
+    lateBudget = RateBudget(limit: limits.protocolErrorsPerMinute)
   }
 
   /// Jobs that the engine has not let go of yet.
@@ -260,8 +262,8 @@ package struct EngineSession: Sendable {
   }
 
   /// The process is gone: everything that was open ends.
-  package mutating func ended(_ diagnosis: String) -> [SessionAction] {
-    finish { _ in .died(diagnosis) }
+  package mutating func ended(_ diagnosis: String, outOfMemory: Bool = false) -> [SessionAction] {
+    finish { _ in outOfMemory ? .outOfMemory(diagnosis) : .died(diagnosis) }
     return take()
   }
 
