@@ -131,11 +131,11 @@ def outcomes(job):
 class Rig:
     """A worker in a home of its own. `healthy` engines are under load when `load` is given: seconds between two jobs."""
 
-    def __init__(self, dist, engines, config=None, healthy=1, load=0.005, models=None):
+    def __init__(self, dist, engines, config=None, healthy=1, load=0.005, models=None, environment=None):
         self.dist, (self.chaos, self.healthy_engine) = dist, engines
         self.config = {"jobs": {"retention": {"maxCount": 1000000}}, **(config or {})}
         self.healthy = ["healthy", *(f"healthy-{number}" for number in range(2, healthy + 1))]
-        self.pause, self.models = load, models or []
+        self.pause, self.models, self.environment = load, models or [], environment or {}
         self.samples, self.loads, self.jobs, self.installed = [], [], [], []
         self.lock, self.trash, self.watchers = threading.Lock(), itertools.count(1), []
 
@@ -157,7 +157,7 @@ class Rig:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [str(self.dist / "bin" / "stoker"), "run", "--home", str(self.home)], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True)
+                stdout=log, stderr=log, start_new_session=True, env={**os.environ, **self.environment})
         self.host = self.process.pid
         socket = self.home / "run" / "stoker.sock"
 

@@ -23,7 +23,9 @@ extension PluginSupervisor {
       case .stderrFlood(let limit):
         record.note("flood", "writes more than \(limit) lines a minute to stderr")
         log.write(.warn, name, "writes more than \(limit) lines a minute to stderr: the rest of them is dropped")
-      case .stderrDropped(let count): log.write(.warn, name, "\(count) lines of stderr came too fast and were dropped")
+      case .stderrDropped(let count, let last):
+        for line in last { record.stderr(line) }
+        log.write(.warn, name, "\(count) lines of stderr came too fast and were dropped")
       case .noise(let line):
         log.write(.warn, name, "not a message on stdout (did you print to stdout?): \(line)")
       case .log(let message):

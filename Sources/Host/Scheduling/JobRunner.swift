@@ -296,9 +296,13 @@ package struct JobRunner: Sendable {
     return .gone
   }
 
+  /// How often a result is tried to be stored on a full disk before its files are given up: some six seconds.
+  private static let diskTries = 5
+
   private func finish(_ job: WaitingJob, _ attempt: Int, _ end: AttemptEnd, _ timing: JobTiming) async {
     var end = end
     var pause = Duration.milliseconds(200)
+    var tries = 0
     while true {
       do {
         let result = try await store.finish(job.id, attempt: attempt, end, timing: timing)
@@ -320,6 +324,14 @@ package struct JobRunner: Sendable {
         if case .closed = error { return }  // The next life finds the job as it stood.
         // Perhaps for want of disk, which may be what the attempt has filled: its artifacts have been taken.
         await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
+        tries += 1
+        if case .diskFull = error, case .success(_, let artifacts) = end, !artifacts.isEmpty, tries > JobRunner.diskTries {
+          // The artifacts themselves may be what fills it: then nobody else would ever make room.
+          await store.artifacts.removeArtifacts(of: job.id, attempt: attempt)
+          end = .failure(
+            JobFailure(.resource, "the disk is full: the job was done, and its result could not be stored; make room and submit it again"))
+          continue
+        }
         log.write(.warn, "scheduler", "the end of job \(job.id) cannot be stored yet: \(error)", job: job.id)
         pause = min(pause * 2, .seconds(10))
       }

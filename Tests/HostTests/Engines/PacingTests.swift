@@ -86,7 +86,7 @@ struct StderrTailTests {
         switch event {
         case .stderr(let line): out.append(line)
         case .stderrFlood: out.append("FLOOD")
-        case .stderrDropped(let count): out.append("DROPPED \(count)")
+        case .stderrDropped(let count, let last): out.append("DROPPED \(count) \(last)")
         default: out.append("?")
         }
       }
@@ -101,8 +101,8 @@ struct StderrTailTests {
     #expect(feed(&tail, lines, at: clock).count == StderrTail.perMinute)
     #expect(feed(&tail, "one\ntwo\nthree\n", at: clock) == ["FLOOD"])
     clock.advance(by: .seconds(60))
-    #expect(feed(&tail, "four\n", at: clock) == ["DROPPED 3", "four"])
-    #expect(tail.lines.suffix(2) == ["three", "four"] && tail.lines.count == StderrTail.kept)
+    #expect(feed(&tail, "four\n", at: clock) == ["DROPPED 3 [\"one\", \"two\", \"three\"]", "four"])
+    #expect(tail.lines.suffix(2) == ["three", "four"] && tail.lines.count == LastLines.kept)
   }
 
   @Test func theEndSaysWhatWasDropped() {
@@ -110,7 +110,7 @@ struct StderrTailTests {
     var tail = StderrTail()
     _ = feed(&tail, String(repeating: "x\n", count: StderrTail.perMinute + 5), at: clock)
     var said: [Int] = []
-    tail.finish(now: clock.now()) { if case .stderrDropped(let count) = $0 { said.append(count) } }
+    tail.finish(now: clock.now()) { if case .stderrDropped(let count, _) = $0 { said.append(count) } }
     #expect(said == [5])
   }
 

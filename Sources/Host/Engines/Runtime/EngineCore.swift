@@ -39,7 +39,7 @@ struct EngineCore {
   /// The host has asked the process to go.
   var isStopping = false
   var pid: Int32?
-  var stderrTail: [String] = []
+  var stderrTail = LastLines()
   var gone: [CheckedContinuation<Void, Never>] = []
 
   init(limits: SessionLimits, now: MonotonicInstant) {

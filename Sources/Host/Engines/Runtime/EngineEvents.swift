@@ -11,8 +11,8 @@ package enum EngineEvent: Sendable {
   case stderr(String)
   /// Lines of stderr come too fast: those over that many a minute are dropped from now on.
   case stderrFlood(perMinute: Int)
-  /// Lines of stderr that came too fast to keep.
-  case stderrDropped(Int)
+  /// Lines of stderr that came too fast to be passed on, and the last of them.
+  case stderrDropped(Int, last: [String])
   /// A line on stdout that is no message.
   case noise(String)
   case log(LogMessage)

@@ -39,7 +39,9 @@ package final class EngineProcess: Sendable {
   package var pid: Int32? { core.withLock { $0.pid } }
 
   /// The last lines of stderr, oldest first, at most 20.
-  package var stderrTail: [String] { core.withLock { Array($0.stderrTail.suffix(ExitDiagnosis.tailLimit)) } }
+  package var stderrTail: [String] {
+    Array(core.withLock { $0.stderrTail }.lines.suffix(ExitDiagnosis.tailLimit))
+  }
 
   /// Whether the host has asked the process to go.
   package var isStopping: Bool { core.withLock { $0.isStopping } }

@@ -271,7 +271,7 @@ struct EngineThread {
       let now = thread.owner.clock.now()
       thread.stderr.feed(bytes, now: now, thread.owner.emit)
     }
-    owner.core.withLock { $0.stderrTail = stderr.lines }
+    owner.core.withLock { $0.stderrTail = stderr.last }
     guard !isOpen else { return }
     process.close(.stderr)
     stderr.finish(now: owner.clock.now(), owner.emit)
