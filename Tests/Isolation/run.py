@@ -292,7 +292,9 @@ def unconfined(suite, dist, programs):
         listener.listen()
         # What a user may do without a privilege differs from machine to machine.
         moody = ("limits", "keys", "namespace", "mknod", "tcp6", "memory", "ptrace")
-        tried = [(name, words) for name, words, _ in attacks(rig) if words[0] not in moody]
+        # A manifest that was written over is no plugin any more, and nothing lies where memory begins.
+        tried = [(name, words) for name, words, _ in attacks(rig)
+                 if words[0] not in moody and not str(words[-1]).endswith(("plugin.yaml", "/mem"))]
 
         def all_succeed():
             failed = []
