@@ -24,7 +24,8 @@ extension InputStage {
   ) async throws(ArtifactError) -> CollectedResult {
     // On most answers there is nothing to take and nothing to put aside: no other thread is asked then.
     var artifacts =
-      answer.artifacts.isEmpty ? [] : try await store.artifacts.take(answer.artifacts, of: id, attempt: attempt, from: plugin)
+      answer.artifacts.isEmpty
+      ? [] : try await store.artifacts.take(answer.artifacts, of: id, attempt: attempt, from: plugin)
     if answer.outputFile == nil, case .object(var members) = answer.output {
       if let usage = answer.usage, members["usage"] == nil { members["usage"] = usage }
       let result = JSONValue.object(members)

@@ -14,7 +14,8 @@ enum PluginScreen {
       let models = processes.flatMap { strings($0["models"]) }
       table.add([
         plugin["name"]?.string ?? "?", plugin["version"]?.string ?? "", state(plugin),
-        strings(plugin["kinds"]).joined(separator: ","), "\(processes.count)", sandbox(processes), models.joined(separator: ", "),
+        strings(plugin["kinds"]).joined(separator: ","), "\(processes.count)", sandbox(processes),
+        models.joined(separator: ", "),
       ])
     }
     return table
