@@ -36,7 +36,8 @@ struct PluginReader: Sendable {
     let files = namedFiles(decoded.manifest, executable, root)
     let plugin = Plugin(
       manifest: decoded.manifest, directory: root, source: source, manifestPath: manifestPath, executable: executable,
-      fingerprint: fingerprint(contents, executable, files), pinned: pinned, files: files, manifestBytes: contents.bytes)
+      fingerprint: fingerprint(contents, executable, files), pinned: pinned, files: files, manifestBytes: contents.bytes
+    )
     return (plugin, decoded.warnings)
   }
 

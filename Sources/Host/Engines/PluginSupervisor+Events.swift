@@ -13,7 +13,8 @@ extension PluginSupervisor {
         record.update { $0.processes[slot]?.sandbox = inForce }
         log.write(
           .info, name,
-          "sandbox: \(inForce.text(allowsNetwork: sandbox?.allowsNetwork == true)); it may change \(sandbox?.write.joined(separator: ", ") ?? "")")
+          "sandbox: \(inForce.text(allowsNetwork: sandbox?.allowsNetwork == true)); it may change \(sandbox?.write.joined(separator: ", ") ?? "")"
+        )
       case .ready(let engine):
         record.note("ready", "\(engine.name) \(engine.version)")
         log.write(.info, name, "ready: \(engine.name) \(engine.version)")

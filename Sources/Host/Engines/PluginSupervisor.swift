@@ -164,6 +164,7 @@ package final class PluginSupervisor: Sendable {
         state.processes[slot] = PluginRecord.Process(state: .starting, startedAt: Timestamp.now())
         state.processes[slot]?.devices = assignment.devices.map(\.id.description)
       }
+      if launch.process.sandbox == nil { context.log.write(.info, name, "sandbox: switched off by the configuration") }
       defer { record.update { $0.processes[slot] = nil } }
       let (value, end) = try await withEngine(
         launch, spawner: context.spawner, clock: context.clock, emit: listener(slot, launch)

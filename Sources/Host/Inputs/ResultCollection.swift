@@ -27,7 +27,8 @@ extension InputStage {
       try await store.artifacts.checkLeavings(of: id, attempt: attempt)
     }
     var artifacts =
-      answer.artifacts.isEmpty ? [] : try await store.artifacts.take(answer.artifacts, of: id, attempt: attempt, from: plugin)
+      answer.artifacts.isEmpty
+      ? [] : try await store.artifacts.take(answer.artifacts, of: id, attempt: attempt, from: plugin)
     if answer.outputFile == nil, case .object(var members) = answer.output {
       if let usage = answer.usage, members["usage"] == nil { members["usage"] = usage }
       let result = JSONValue.object(members)

@@ -86,7 +86,9 @@ package struct SandboxRules: Sendable {
     guard places.guarded.contains(where: { FilePath.isBelow($0, resolved) }) else { return [path] }
     return FileTree.names(in: resolved).sorted().flatMap { name -> [String] in
       let child = FilePath.join(resolved, name)
-      guard !places.guarded.contains(child), let target = try? FilePath.resolve(child).get(), target == child else { return [] }
+      guard !places.guarded.contains(child), let target = try? FilePath.resolve(child).get(), target == child else {
+        return []
+      }
       return split(child, child)
     }
   }

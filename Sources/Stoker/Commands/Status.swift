@@ -44,6 +44,7 @@ struct StatusScreen {
     for device in status["devices"]?.array ?? [] {
       add("device", "\(device["id"]?.string ?? "?"), \(device["name"]?.string ?? "?")")
     }
+    add("sandbox", sandbox)
     add("jobs", jobs)
     if let store = status["store"], let commits = store["commits"]?.int {
       let share = store["fsyncShare"]?.double.map { ", \(Human.oneDecimal($0 * 100)) % of the time in fsync" } ?? ""
@@ -65,6 +66,13 @@ struct StatusScreen {
     let total = status["memoryBytes"]?.int.map { "\(Human.bytes($0)) in the machine" }
     let threads = status["cpuThreads"]?.int.map { "\($0) CPU threads for engines" }
     return [rss, total, threads].compactMap(\.self).joined(separator: ", ")
+  }
+
+  /// What this kernel has to confine engines with.
+  private var sandbox: String {
+    guard let found = status["sandbox"], let version = found["landlock"]?.int else { return "" }
+    let landlock = version > 0 ? "Landlock \(version)" : "no Landlock: files are not confined (needs Linux 5.13)"
+    return landlock + (found["seccomp"]?.bool == true ? ", seccomp" : ", no seccomp: system calls are not confined")
   }
 
   /// What engines hold in each pool of memory.

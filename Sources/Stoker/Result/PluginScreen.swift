@@ -6,14 +6,16 @@ enum PluginScreen {
   static func table(_ plugins: [JSONValue]) -> Table {
     var table = Table([
       .init(title: "PLUGIN"), .init(title: "VERSION"), .init(title: "STATE", colour: JobDetails.colour),
-      .init(title: "KINDS"), .init(title: "PROCESSES", isNumeric: true), .init(title: "MODELS", isFlexible: true),
+      .init(title: "KINDS"), .init(title: "PROCESSES", isNumeric: true), .init(title: "SANDBOX"),
+      .init(title: "MODELS", isFlexible: true),
     ])
     for plugin in plugins {
       let processes = plugin["processes"]?.array ?? []
       let models = processes.flatMap { strings($0["models"]) }
       table.add([
         plugin["name"]?.string ?? "?", plugin["version"]?.string ?? "", state(plugin),
-        strings(plugin["kinds"]).joined(separator: ","), "\(processes.count)", models.joined(separator: ", "),
+        strings(plugin["kinds"]).joined(separator: ","), "\(processes.count)", sandbox(processes),
+        models.joined(separator: ", "),
       ])
     }
     return table
@@ -39,7 +41,11 @@ enum PluginScreen {
       add("serves", "\(serves["kind"]?.string ?? "?"): \(strings(serves["models"]).joined(separator: ", "))")
     }
     for problem in strings(plugin["problems"]) { add("problem", problem) }
-    for process in plugin["processes"]?.array ?? [] { add("process", line(process, now: now)) }
+    for process in plugin["processes"]?.array ?? [] {
+      add("process", line(process, now: now))
+      add("sandbox", process["sandbox"]?.string)
+    }
+    for line in rules(answer["sandbox"]) { add("may", line) }
     let counters = answer["counters"]?.object ?? [:]
     let shown = counters.sorted { $0.key < $1.key }.filter { $0.value != 0 }
     add("counters", shown.map { "\($0.key) \($0.value.text)" }.joined(separator: ", "))
@@ -56,6 +62,25 @@ enum PluginScreen {
       for line in stderr { lines.append("  " + console.shown(line)) }
     }
     return lines
+  }
+
+  /// `full` when all of a sandbox is in force in every process, `partial` when the kernel lacks some of it.
+  private static func sandbox(_ processes: [JSONValue]) -> String {
+    let texts = processes.compactMap { $0["sandbox"]?.string }
+    if texts.isEmpty { return "" }
+    if texts.contains("off") { return "off" }
+    return texts.allSatisfy { !$0.contains("not in force") } ? "full" : "partial"
+  }
+
+  /// What a plugin's processes may reach, but for what all may.
+  private static func rules(_ rules: JSONValue?) -> [String] {
+    guard let rules, let mode = rules["mode"]?.string else { return [] }
+    if let problem = rules["problem"]?.string { return [problem] }
+    guard mode != "off" else { return ["do what the worker's user may: its sandbox is switched off"] }
+    let network =
+      rules["network"]?.string == "any"
+      ? "use the network" : rules["networkAsked"]?.bool == true ? "not use the network: asked for, not granted" : ""
+    return strings(rules["write"]).map { "change \($0)" } + (network.isEmpty ? [] : [network])
   }
 
   /// Asks for a change of one plugin and says what came of it.

@@ -78,7 +78,8 @@ package struct ProcessSpec: Sendable {
   func validate() throws(SpawnError) {
     guard let program = command.first, !program.isEmpty else { throw .invalid("the command is empty") }
     guard !launcher.isEmpty else { throw .invalid("the path of the launch program is empty") }
-    for text in command + [launcher, workingDirectory ?? ""] + (sandbox?.launchArguments ?? []) where text.utf8.contains(0) {
+    let texts = command + [launcher, workingDirectory ?? ""] + (sandbox?.launchArguments ?? [])
+    for text in texts where text.utf8.contains(0) {
       throw .invalid("the command, the working directory or a path of the sandbox contains a NUL character")
     }
     for (key, value) in environment {
