@@ -10,11 +10,12 @@ struct PluginsCommand: AsyncParsableCommand {
       EXAMPLES
         stoker plugins
         stoker plugins inspect llama
+        stoker plugins quarantine list
         stoker plugins lint ./my-plugin
       """,
     subcommands: [
       PluginsListCommand.self, PluginsInspectCommand.self, PluginsRestartCommand.self, PluginsEnableCommand.self,
-      PluginsDisableCommand.self, PluginsLintCommand.self,
+      PluginsDisableCommand.self, PluginsQuarantineCommand.self, PluginsLintCommand.self,
     ],
     defaultSubcommand: PluginsListCommand.self)
 }
@@ -46,7 +47,14 @@ struct PluginsListCommand: AsyncParsableCommand {
 struct PluginsInspectCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect", abstract: "Show everything about a plugin.",
-    discussion: "EXAMPLES\n  stoker plugins inspect llama")
+    discussion: """
+      Manifest, settings, processes, counters, the last 200 events (starts, exits with reasons, restarts, quarantines), the
+      evidence of the last crash and the last lines of stderr. History and counters outlive the worker.
+
+      EXAMPLES
+        stoker plugins inspect llama
+        stoker plugins inspect llama --json
+      """)
   @OptionGroup var global: GlobalOptions
   @Argument(help: "The plugin.") var name: String
 

@@ -239,6 +239,7 @@ struct EngineThread {
     var effects: [EngineCore.Effect] = []
     framer.feed(bytes) { event in
       owner.core.withLock { core in
+        core.wire.received(event, now: now)
         effects += core.absorb(core.session.receive(event, now: now), now: now)
       }
     }
@@ -313,6 +314,7 @@ struct EngineThread {
     readErrors(limit: 64)
     let diagnosis = diagnose(how)
     self.diagnosis = diagnosis
+    owner.core.withLock { $0.death = EngineCore.Death(outcome: how, cause: diagnosis.cause) }
     owner.emit(.died(diagnosis.sentence))
     owner.submit { core, _ in core.session.ended(diagnosis.sentence) }
     if teardown == nil {
@@ -336,8 +338,8 @@ struct EngineThread {
   // MARK: End
 
   private func end(isLost: Bool = false, needsOrphanSweep: Bool = false) -> EngineEnd {
-    let (session, killReason, incompatible) = owner.core.withLock {
-      ($0.session, $0.killReason, $0.incompatible)
+    let (session, killReason, incompatible, evidence) = owner.core.withLock {
+      ($0.session, $0.killReason, $0.incompatible, EngineDeath($0)?.evidence)
     }
     let cause: EngineEnd.Cause
     if incompatible != nil {
@@ -354,6 +356,6 @@ struct EngineThread {
       cause: cause, diagnosis: words, failure: diagnosis?.cause == .outOfMemory ? .resource : .engineFault, pid: pid,
       isLost: isLost,
       needsOrphanSweep: needsOrphanSweep, stderrTail: stderr.lines, lifetime: startedAt.duration(to: owner.clock.now()),
-      counters: session.counters)
+      counters: session.counters, evidence: cause == .stopped ? nil : evidence)
   }
 }

@@ -12,6 +12,7 @@ extension EngineSession {
   mutating func finish(_ reason: (String) -> LossReason) {
     guard phase != .ended else { return }
     phase = .ended
+    inHandAtEnd = jobs.count + loads.count
     for job in jobs.values {
       counters.droppedProgress += job.gate.dropped
       switch job.phase {
