@@ -117,7 +117,8 @@ struct PluginMarksTests {
           hash, PluginMarks.Quarantine(name: number == 2 ? "sdxl" : "llama", reason: "r", at: Int64(number)))
       }
       #expect(marks.quarantines.map(\.hash) == ["0123456789abcdef", "0123456700000000", "fedcba9876543210"])
-      #expect(try marks.lift("nobody").isEmpty && marks.lift("0123456").isEmpty, "too short to be meant")
+      #expect(try marks.lift("nobody").isEmpty)
+      #expect(try marks.lift("0123456").isEmpty, "too short to be meant")
       #expect(try marks.lift("012345678").map(\.hash) == ["0123456789abcdef"])
       #expect(try marks.lift("FEDCBA98").map(\.mark.name) == ["sdxl"])
       #expect(try marks.lift("llama").map(\.hash) == ["0123456700000000"])
