@@ -159,50 +159,49 @@ package final class PluginSupervisor: Sendable {
       defer { context.devices.leave(seat) }
       let assignment = seat.assignment
       let launch = try context.launch(plugin, slot, assignment)
-      record.update { state in
-        state.counters.starts += 1
-        state.processes[slot] = PluginRecord.Process(state: .starting, startedAt: Timestamp.now())
-        state.processes[slot]?.devices = assignment.devices.map(\.id.description)
-      }
       if launch.process.sandbox == nil { context.log.write(.info, name, "sandbox: switched off by the configuration") }
-      defer { record.update { $0.processes[slot] = nil } }
+      let process = record.begin(
+        version: plugin.manifest.version, devices: assignment.devices.map(\.id.description))
+      defer { record.end(process) }
       let (value, end) = try await withEngine(
-        launch, spawner: context.spawner, clock: context.clock, emit: listener(slot, launch)
+        launch, spawner: context.spawner, clock: context.clock, emit: listener(process, launch)
       ) { engine, description in
         if let first { context.dispatcher.reserve(first, for: place) }
         served.ready(at: context.clock.now())
         await withDiscardingTaskGroup { group in
           if let quota = launch.diskQuota { group.addTask { await quota.watch(engine) } }
-          await self.serve(slot, place, engine, description, served, assignment)
+          await self.serve(slot, process, place, engine, description, served, assignment)
           group.cancelAll()
         }
-        record.update { $0.processes[slot]?.state = .stopping }
+        record.update(process) { $0.state = .stopping }
         return true
       }
       // Gone from the record before the backoff, which may be long.
-      record.update { $0.processes[slot] = nil }
+      record.end(process, end.counters)
       if value != nil { pending = nil }
       if case .killed(.diskQuota) = end.cause { await launch.diskQuota?.dispose() }
-      record.add(end.counters)
-      if let pending { context.dispatcher.giveBack(pending) }
+      note(end, served)
+      if let pending { context.dispatcher.giveBack(pending, from: place) }
       pending = nil
       return await after(end, served, slot)
     } catch {
-      if let pending, !served.wasReady { context.dispatcher.giveBack(pending) }
+      if let pending, !served.wasReady { context.dispatcher.giveBack(pending, from: place) }
       context.log.write(.error, name, "\(error)")
+      record.note("failed to start", "\(error)")
       if error is DeviceChoiceError || error is SandboxRefusal {
         // The operator's wish is what cannot be: the plugin is not to blame, and to try again is of no use.
         outOfService(.unusable("\(error)"))
         return false
       }
+      record.update { $0.counters.crashes += 1 }
       return await died("\(error)", served, slot, isStart: true)
     }
   }
 
   /// Runs jobs until the process dies, has been idle for long enough, or its place is retired.
   private func serve(
-    _ slot: Int, _ place: Dispatcher.Place, _ engine: EngineProcess, _ description: EngineDescription, _ served: Served,
-    _ assignment: DeviceAssignment
+    _ slot: Int, _ process: Int, _ place: Dispatcher.Place, _ engine: EngineProcess, _ description: EngineDescription,
+    _ served: Served, _ assignment: DeviceAssignment
   ) async {
     let residency = context.residency
     var holder: MemoryLedger.HolderID?
@@ -215,16 +214,18 @@ package final class PluginSupervisor: Sendable {
     }
     let seat = holder
     defer { if let seat { residency.leave(seat) } }
-    record.update { state in
-      state.processes[slot]?.state = .ready
-      state.processes[slot]?.pid = engine.pid
-      state.processes[slot]?.models = { seat.map(residency.models(in:)) ?? [] }
-      state.backoffUntil = nil
+    record.update(process) { process in
+      process.state = .ready
+      process.pid = engine.pid
+      process.models = { seat.map(residency.models(in:)) ?? [] }
+      process.counters = { engine.counters }
     }
+    record.update { $0.backoffUntil = nil }
     becameReady(slot, ReadyProcess(pid: engine.pid, holder: seat))
     defer { state.withLock { _ = $0.ready.removeValue(forKey: slot) } }
     let here = JobRunner.Place(
-      plugin: plugin.name, pid: engine.pid, engine: engine, description: description, holder: seat)
+      plugin: plugin.name, pid: engine.pid, engine: engine, description: description, holder: seat,
+      company: { served.company })
     let lanes = min(description.concurrency, plugin.manifest.concurrency)
     let idleExit = plugin.manifest.timeouts.idleExit
     let narrowed = description.models.map { $0.map { ModelPattern($0) } }
@@ -248,14 +249,14 @@ package final class PluginSupervisor: Sendable {
           workers.addTask {
             while let job = await self.context.dispatcher.next(place, isWarm: true, rank: rank) {
               served.begin()
-              self.record.update { $0.processes[slot]?.jobs.append(job.id.description) }
+              self.record.update(process) { $0.jobs.append(job.id.description) }
               let verdict = await self.context.runner.run(job, at: here)
-              self.record.update { state in
-                state.processes[slot]?.jobs.removeAll { $0 == job.id.description }
-              }
-              served.end(good: verdict == .good, at: self.context.clock.now())
-              self.context.dispatcher.jobLeft()
-              if verdict == .gone { return }
+              self.record.update(process) { $0.jobs.removeAll { $0 == job.id.description } }
+              let now = self.context.clock.now()
+              served.end(job.id, verdict, at: now)
+              if verdict == .good { self.state.withLock { $0.policy.served(now: now) } }
+              self.context.dispatcher.jobLeft(place)
+              if verdict == .gone || verdict == .poisoned { return }
             }
           }
         }
@@ -291,20 +292,20 @@ package final class PluginSupervisor: Sendable {
 
   private func after(_ end: EngineEnd, _ served: Served, _ slot: Int) async -> Bool {
     if end.isLost { retireLost(slot) }
-    switch end.cause {
-    case .stopped:
+    switch end.verdict {
+    case .wanted(let startAgain):
       context.log.write(.debug, plugin.name, "stopped")
-      return false
-    case .incompatible:
+      return startAgain
+    case .unusable:
       context.log.write(.error, plugin.name, end.diagnosis)
       outOfService(.unusable(end.diagnosis))
       return false
-    case .killed(.ignoredCancel):
-      return true
-    case .failedToStart, .crashed, .killed:
-      let isStart = end.cause == .failedToStart
+    case .crash(let isStart):
       context.log.write(.error, plugin.name, end.diagnosis + tail(end))
-      return await died(end.diagnosis, served, slot, isStart: isStart, isBlamed: end.failure != .resource)
+      return await died(end.diagnosis, served, slot, isStart: isStart)
+    case .outOfMemory(let isStart):
+      context.log.write(.error, plugin.name, end.diagnosis + tail(end))
+      return await died(end.diagnosis, served, slot, isStart: isStart, counts: false)
     }
   }
 
@@ -326,17 +327,16 @@ package final class PluginSupervisor: Sendable {
   }
 
   /// A process died by itself. Waits out the backoff; returns whether to start again without a job.
-  private func died(
-    _ diagnosis: String, _ served: Served, _ slot: Int, isStart: Bool, isBlamed: Bool = true
-  ) async -> Bool {
+  private func died(_ diagnosis: String, _ served: Served, _ slot: Int, isStart: Bool, counts: Bool = true) async
+    -> Bool
+  {
     let now = context.clock.now()
     let chance = Double.random(in: 0...1)
     let decision = state.withLock { state in
-      isBlamed
-        ? state.policy.died(now: now, lived: served.lived(now: now), finishedJobs: served.finished, chance: chance)
-        : state.policy.ranOutOfMemory(chance: chance)
+      state.policy.died(
+        now: now, lived: served.lived(now: now), finishedJobs: served.finished, chance: chance, jobs: served.lost,
+        poison: served.poison, counts: counts)
     }
-    record.update { $0.counters.crashes += 1 }
     failStarters(diagnosis)
     switch decision {
     case .quarantine:
@@ -344,12 +344,12 @@ package final class PluginSupervisor: Sendable {
         "it died \(context.restart.quarantineDeaths) times in \(context.restart.quarantineWindow.short); last: \(diagnosis)"
       context.log.write(
         .error, plugin.name,
-        "quarantined: \(reason). Lift it with `stoker plugins restart \(plugin.name)`, or by a change of the plugin")
+        "quarantined: \(reason). Lift it with `stoker plugins quarantine lift \(plugin.name)`, or by a change of the plugin")
       outOfService(.quarantined(reason))
       return false
     case .restart(let delay):
       record.update { state in
-        state.restarts += 1
+        state.counters.restarts += 1
         state.backoffUntil = now.advanced(by: delay)
       }
       context.log.write(.info, plugin.name, "is started again in \(delay.short), when needed")

@@ -30,13 +30,15 @@ package final class PluginFleet: Sendable {
   private let log: HostLog
   let models: ModelStore
   private let makeContext: @Sendable (PluginFleet) -> SupervisorContext
+  private let makeRecord: @Sendable (_ name: String) -> PluginRecord
   private let onChange: @Sendable (PluginFleet) async -> Void
   private let starts: AsyncStream<PluginSupervisor>
   private let start: AsyncStream<PluginSupervisor>.Continuation
 
   package init(
     catalog: PluginCatalog, directories: [PluginDirectory], configuration: HostConfiguration, marks: PluginMarks,
-    models: ModelStore, log: HostLog, makeContext: @escaping @Sendable (PluginFleet) -> SupervisorContext,
+    models: ModelStore, log: HostLog, makeRecord: @escaping @Sendable (_ name: String) -> PluginRecord,
+    makeContext: @escaping @Sendable (PluginFleet) -> SupervisorContext,
     onChange: @escaping @Sendable (PluginFleet) async -> Void
   ) {
     self.catalog = catalog
@@ -45,6 +47,7 @@ package final class PluginFleet: Sendable {
     self.marks = marks
     self.models = models
     self.log = log
+    self.makeRecord = makeRecord
     self.makeContext = makeContext
     self.onChange = onChange
     (starts, start) = AsyncStream.makeStream(of: PluginSupervisor.self)
@@ -96,6 +99,8 @@ package final class PluginFleet: Sendable {
   package func rescan() async {
     let snapshot = catalog.scan(directories)
     let context = makeContext(self)
+    // Read from files: not under the lock.
+    let records = records(of: snapshot.entries.map(\.name))
     var fresh: [PluginSupervisor] = []
     var retired: [PluginSupervisor] = []
     var notes: [(LogLevel, String, String)] = []
@@ -108,7 +113,7 @@ package final class PluginFleet: Sendable {
           continue
         }
         if let supervisor = old?.supervisor { retired.append(supervisor) }
-        var member = Member(entry: entry, record: old?.record ?? PluginRecord())
+        var member = Member(entry: entry, record: old?.record ?? records[entry.name] ?? PluginRecord())
         judge(&member)
         if let plugin = entry.plugin, member.outOfService == nil {
           let supervisor = supervise(plugin, member.record, context)
@@ -134,6 +139,12 @@ package final class PluginFleet: Sendable {
     if !notes.isEmpty { await onChange(self) }
   }
 
+  /// Records of plugins that are new here.
+  private func records(of names: [String]) -> [String: PluginRecord] {
+    let known = state.withLock { Set($0.members.keys) }
+    return Set(names).subtracting(known).reduce(into: [:]) { $0[$1] = makeRecord($1) }
+  }
+
   /// Fills in why a plugin is out of service, if it is.
   private func judge(_ member: inout Member) {
     guard let plugin = member.entry.plugin else {
@@ -155,7 +166,7 @@ package final class PluginFleet: Sendable {
   }
 
   private func quarantined(_ name: String, _ reason: String) -> String {
-    "it is quarantined: \(reason); see `stoker plugins inspect \(name)`"
+    "it is quarantined: \(reason); see `stoker plugins inspect \(name)`, put the cause right, then `stoker plugins quarantine lift \(name)`"
   }
 
   private func supervise(_ plugin: Plugin, _ record: PluginRecord, _ context: SupervisorContext) -> PluginSupervisor {
@@ -174,12 +185,19 @@ package final class PluginFleet: Sendable {
       do {
         let hash = try supervisor.plugin.contentHash()
         try marks.setQuarantine(
-          hash, PluginMarks.Quarantine(name: supervisor.plugin.name, reason: text, at: Timestamp.now()))
+          hash,
+          PluginMarks.Quarantine(
+            name: supervisor.plugin.name, reason: text, at: Timestamp.now(),
+            evidence: supervisor.record.snapshot.lastEvidence?.evidence))
       } catch {
         log.write(.error, supervisor.plugin.name, "the quarantine holds until the next start only: \(error)")
       }
     }
-    supervisor.record.note("out of service", reason)
+    if case .quarantined(let text) = outcome {
+      supervisor.record.note("quarantined", text)
+    } else {
+      supervisor.record.note("out of service", reason)
+    }
     state.withLock { state in
       guard var member = state.members[supervisor.plugin.name], member.supervisor === supervisor else { return }
       member.supervisor = nil
@@ -217,6 +235,7 @@ package final class PluginFleet: Sendable {
     }
     supervisor?.retire()
     log.write(.info, name, "switched off by the operator")
+    member(name)?.record.note("disabled", "by the operator")
     await onChange(self)
   }
 
@@ -227,6 +246,27 @@ package final class PluginFleet: Sendable {
       try marks.setDisabled(name, false)
       try marks.lift(name)
     }
+    try await reinstate(name, "enabled")
+  }
+
+  /// Lifts quarantines by a plugin's name or a content hash. Plugins that they kept out of service serve again.
+  ///
+  /// - Throws: `not_found` when there is none.
+  package func lift(_ target: String) async throws(RPCError) -> [QuarantineView] {
+    var lifted: [(hash: String, mark: PluginMarks.Quarantine)] = []
+    try store { lifted = try marks.lift(target) }
+    guard !lifted.isEmpty else { throw QuarantineView.unknown(target, among: marks.quarantines) }
+    let views = lifted.map { QuarantineView($0.hash, $0.mark) }
+    for name in Set(views.map(\.name)) where member(name)?.isQuarantined == true {
+      try await reinstate(name, "quarantine lifted")
+    }
+    return views
+  }
+
+  /// Plugins' versions that are kept out of service, the oldest quarantine first.
+  package var quarantines: [QuarantineView] { marks.quarantines.map { QuarantineView($0.hash, $0.mark) } }
+
+  private func reinstate(_ name: String, _ event: String) async throws(RPCError) {
     let context = makeContext(self)
     let fresh: PluginSupervisor? = state.withLock { state in
       guard var member = state.members[name], member.supervisor == nil else { return nil }
@@ -242,7 +282,8 @@ package final class PluginFleet: Sendable {
     }
     if let fresh {
       start.yield(fresh)
-      log.write(.info, name, "switched on by the operator")
+      log.write(.info, name, "\(event) by the operator")
+      fresh.record.note(event, "by the operator")
     } else if let reason = member(name)?.outOfService {
       throw RPCError(control: .conflict, "plugin \(name) stays out of service: \(reason)")
     }

@@ -45,6 +45,7 @@ package final class Worker: Sendable {
   let factory: EngineLaunchFactory
   let residency: Residency
   let devices: DeviceInventory
+  let blame = BlameBook()
   let upkeep = Nap()
   let changes = ChangeSignal()
   let startedAt = Timestamp.now()
@@ -116,19 +117,23 @@ package final class Worker: Sendable {
     self.factory = factory
     // A worker for one command is not alone in the cache.
     if options.isDaemon { factory.sweep() }
-    let (store, live, models, changes) = (store, live, models, changes)
-    let deaths = DeathCount()
+    let (store, live, models, changes, blame) = (store, live, models, changes, blame)
+    let histories = FilePath.join(options.layout.stateDirectory, "history")
+    PluginHistoryFile.prune(histories)
     let intakeBox = Mutex<JobIntake?>(nil)
     let fleet = PluginFleet(
       catalog: PluginCatalog(searchPath: PluginCatalog.searchPath(options.environment["PATH"])),
       directories: options.layout.pluginDirectories, configuration: configuration, marks: marks, models: models,
       log: log,
+      makeRecord: { name in
+        PluginRecord(file: PluginHistoryFile.open(name, in: histories) { log.write(.warn, name, $0) })
+      },
       makeContext: { fleet in
         SupervisorContext(
           dispatcher: dispatcher,
           runner: JobRunner(
             store: store, live: live, dispatcher: dispatcher, router: { [unowned fleet] in fleet.router }, clock: clock,
-            deaths: deaths, inputs: inputs, residency: residency, log: log),
+            blame: blame, inputs: inputs, residency: residency, log: log),
           spawner: ProcessSpawner(leftovers: leftovers), clock: clock, log: log,
           launch: { try factory.make($0, slot: $1, devices: $2) },
           devices: board, residency: residency, modelEngine: { models.catalogue.entry($0)?.engine },
@@ -143,7 +148,7 @@ package final class Worker: Sendable {
     self.fleet = fleet
     intake = JobIntake(
       store: store, dispatcher: dispatcher, live: live, router: { [unowned fleet] in fleet.router },
-      inputs: inputs, residency: residency, clock: clock, upkeep: upkeep)
+      inputs: inputs, residency: residency, blame: blame, clock: clock, upkeep: upkeep)
     intakeBox.withLock { $0 = intake }
   }
 

@@ -40,6 +40,8 @@ struct WorkerReport {
       "home": .string(worker.options.layout.home ?? worker.options.layout.dataDirectory),
       "socket": .string(worker.options.layout.socketPath),
     ]
+    let stranded = WaitReason(worker).stranded
+    if !stranded.isEmpty { members["waiting"] = .array(stranded) }
     if case .object(let lists) = list { members.merge(lists) { own, _ in own } }
     return .object(members)
   }
@@ -80,7 +82,7 @@ struct WorkerReport {
       "directory": .string(member.entry.path), "source": .string(member.entry.source.origin.rawValue),
       "problems": .array(problems),
       "processes": .array(record.processes.sorted { $0.key < $1.key }.map { process($0.value, rules(member)) }),
-      "restarts": JSONValue(record.restarts), "backoffSeconds": JSONValue(backoff),
+      "restarts": JSONValue(record.counters.restarts), "backoffSeconds": JSONValue(backoff),
     ])
   }
 
@@ -91,7 +93,7 @@ struct WorkerReport {
   private func process(_ process: PluginRecord.Process, _ rules: SandboxRules?) -> JSONValue {
     let state = process.state == .ready && !process.jobs.isEmpty ? "busy" : process.state.rawValue
     return .compact([
-      "pid": JSONValue(process.pid), "state": .string(state),
+      "pid": JSONValue(process.pid), "state": .string(state), "version": .string(process.version),
       "startedAt": .string(Timestamp.text(milliseconds: process.startedAt)), "jobs": JSONValue(process.jobs),
       "models": JSONValue(process.models()), "devices": JSONValue(process.devices),
       "sandbox": SandboxReport.process(
@@ -129,21 +131,20 @@ struct WorkerReport {
         throw RPCError(control: .badInput, "\(error)")
       }
     }
-    let counters = record.counters
     return .compact([
       "plugin": shown, "manifest": plugin?.manifest.json ?? .null, "config": config ?? .null,
       "sandbox": rules(member).map(SandboxReport.rules) ?? .null,
-      "counters": [
-        "noise": JSONValue(counters.session.noise), "protocolErrors": JSONValue(counters.session.protocolErrors),
-        "unknownMessages": JSONValue(counters.session.unknown), "lateMessages": JSONValue(counters.session.late),
-        "droppedProgress": JSONValue(counters.session.droppedProgress),
-        "droppedLogs": JSONValue(counters.session.droppedLogs), "starts": JSONValue(counters.starts),
-        "crashes": JSONValue(counters.crashes),
-      ],
-      "history": .array(
-        record.history.map {
-          ["at": .string(Timestamp.text(milliseconds: $0.at)), "event": .string($0.what), "detail": .string($0.detail)]
-        }), "stderr": JSONValue(record.stderr),
+      "counters": record.total.json, "history": .array(record.history.map(\.json)),
+      "stderr": JSONValue(record.stderr),
+    ])
+  }
+}
+
+extension PluginRecord.Event {
+  fileprivate var json: JSONValue {
+    .compact([
+      "at": .string(Timestamp.text(milliseconds: at)), "event": .string(what), "detail": .string(detail),
+      "pid": JSONValue(pid), "evidence": evidence ?? .null,
     ])
   }
 }

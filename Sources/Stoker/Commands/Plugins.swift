@@ -10,13 +10,13 @@ struct PluginsCommand: AsyncParsableCommand {
       EXAMPLES
         stoker plugins
         stoker plugins inspect llama
+        stoker plugins quarantine list
         stoker plugins lint ./my-plugin
         stoker plugins test ./my-plugin
       """,
     subcommands: [
       PluginsListCommand.self, PluginsInspectCommand.self, PluginsRestartCommand.self, PluginsEnableCommand.self,
-      PluginsDisableCommand.self, PluginsLintCommand.self,
-      PluginsTestCommand.self,
+      PluginsDisableCommand.self, PluginsQuarantineCommand.self, PluginsLintCommand.self, PluginsTestCommand.self,
     ],
     defaultSubcommand: PluginsListCommand.self)
 }
@@ -48,7 +48,14 @@ struct PluginsListCommand: AsyncParsableCommand {
 struct PluginsInspectCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect", abstract: "Show everything about a plugin.",
-    discussion: "EXAMPLES\n  stoker plugins inspect llama")
+    discussion: """
+      Manifest, settings, processes, counters, the last 200 events (starts, exits with reasons, restarts, quarantines), the
+      evidence of the last crash and the last lines of stderr. History and counters outlive the worker.
+
+      EXAMPLES
+        stoker plugins inspect llama
+        stoker plugins inspect llama --json
+      """)
   @OptionGroup var global: GlobalOptions
   @Argument(help: "The plugin.") var name: String
 

@@ -46,6 +46,7 @@ struct StatusScreen {
     }
     add("sandbox", sandbox)
     add("jobs", jobs)
+    for lane in status["waiting"]?.array ?? [] { add("waiting", lane["reason"]?.string ?? "") }
     if let store = status["store"], let commits = store["commits"]?.int {
       let share = store["fsyncShare"]?.double.map { ", \(Human.oneDecimal($0 * 100)) % of the time in fsync" } ?? ""
       add("store", "\(commits) commits\(share)")

@@ -53,8 +53,16 @@ enum PluginScreen {
       for (key, value) in config.sorted(by: { $0.key < $1.key }) { add("config", "\(key) = \(value.text)") }
     }
     for event in answer["history"]?.array ?? [] {
-      let what = [event["event"]?.string, event["detail"]?.string].compactMap(\.self).joined(separator: ": ")
+      let pid = event["pid"]?.int.map { " (pid \($0))" } ?? ""
+      let what = [event["event"]?.string.map { $0 + pid }, event["detail"]?.string].compactMap(\.self)
+        .joined(separator: ": ")
       add("history", "\(Human.relative(event["at"]?.string, now: now))  \(what)")
+    }
+    let crash = answer["history"]?.array?.last { $0["evidence"] != nil }
+    if let crash, let evidence = crash["evidence"].flatMap(EvidenceText.lines) {
+      lines.append(
+        console.shown("the last crash, \(Human.relative(crash["at"]?.string, now: now)): \(crash["detail"]?.string ?? "")"))
+      for line in evidence { lines.append("  " + console.shown(line)) }
     }
     let stderr = strings(answer["stderr"])
     if !stderr.isEmpty {
@@ -105,6 +113,7 @@ enum PluginScreen {
 
   private static func line(_ process: JSONValue, now: Int64) -> String {
     var parts = ["pid \(process["pid"]?.int ?? 0)", process["state"]?.string ?? "?"]
+    if let version = process["version"]?.string { parts.append("version \(version)") }
     if let started = process["startedAt"]?.string { parts.append("started \(Human.relative(started, now: now))") }
     if let rss = process["rssBytes"]?.int { parts.append(Human.bytes(rss)) }
     let models = strings(process["models"])

@@ -67,4 +67,6 @@ package struct EngineEnd: Sendable, Equatable {
   /// How long it ran.
   package var lifetime: Duration
   package var counters: EngineSession.Counters
+  /// Signal or status, stderr and wire; nil when there is nothing to prove.
+  package var evidence: JSONValue?
 }

@@ -52,9 +52,10 @@ package final class EngineProcess: Sendable {
   ///
   /// - Parameters:
   ///   - deadline: from now; the job ends as `.deadline` when it passes.
+  ///   - isAlone: whether the engine must have let go of everything else before.
   ///   - isCancelled: asked at the last moment at which `cancel` could not yet have found the job.
   package func run(
-    _ parameters: JobRunParameters, deadline: Duration? = nil, sink: JobSink = JobSink(),
+    _ parameters: JobRunParameters, deadline: Duration? = nil, isAlone: Bool = false, sink: JobSink = JobSink(),
     unless isCancelled: @Sendable () -> Bool = { false }
   ) async -> EngineJobEnd {
     await withCheckedContinuation { continuation in
@@ -64,7 +65,7 @@ package final class EngineProcess: Sendable {
           return []
         }
         core.jobs[parameters.jobID] = (sink, continuation)
-        return core.session.run(parameters, deadline: deadline, now: now)
+        return core.session.run(parameters, deadline: deadline, isAlone: isAlone, now: now)
       }
     }
   }
@@ -224,8 +225,9 @@ package final class EngineProcess: Sendable {
       let needsThread: Bool = core.withLock { core in
         core.isWriting = false
         if count > 0 {
-          core.queue.advance(count)
-          core.stdinMovedAt = clock.now()
+          let now = clock.now()
+          core.stdinMovedAt = now
+          if let frame = core.queue.advance(count) { core.wire.sent(frame.bytes, now: now) }
           return false
         }
         core.queue.advance(0)

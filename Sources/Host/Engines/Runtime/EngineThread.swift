@@ -246,6 +246,7 @@ struct EngineThread {
     var effects: [EngineCore.Effect] = []
     framer.feed(bytes) { event in
       owner.core.withLock { core in
+        core.wire.received(event, now: now)
         effects += core.absorb(core.session.receive(event, now: now), now: now)
       }
     }
@@ -322,10 +323,9 @@ struct EngineThread {
     readErrors(limit: 64)
     let diagnosis = diagnose(how)
     self.diagnosis = diagnosis
+    owner.core.withLock { $0.death = EngineCore.Death(outcome: how, cause: diagnosis.cause) }
     owner.emit(.died(diagnosis.sentence))
-    owner.submit { core, _ in
-      core.session.ended(diagnosis.sentence, outOfMemory: diagnosis.cause == .outOfMemory)
-    }
+    owner.submit { core, _ in core.session.ended(diagnosis.sentence) }
     if teardown == nil {
       begin(Teardown.afterDeath, owner.clock.now())
     } else {
@@ -347,8 +347,8 @@ struct EngineThread {
   // MARK: End
 
   private func end(isLost: Bool = false, needsOrphanSweep: Bool = false) -> EngineEnd {
-    let (session, killReason, incompatible) = owner.core.withLock {
-      ($0.session, $0.killReason, $0.incompatible)
+    let (session, killReason, incompatible, evidence) = owner.core.withLock {
+      ($0.session, $0.killReason, $0.incompatible, EngineDeath($0)?.evidence)
     }
     let cause: EngineEnd.Cause
     if incompatible != nil || diagnosis?.cause == .noSandbox {
@@ -365,6 +365,6 @@ struct EngineThread {
       cause: cause, diagnosis: words, failure: diagnosis?.cause == .outOfMemory ? .resource : .engineFault, pid: pid,
       isLost: isLost,
       needsOrphanSweep: needsOrphanSweep, stderrTail: stderr.lines, lifetime: startedAt.duration(to: owner.clock.now()),
-      counters: session.counters)
+      counters: session.counters, evidence: cause == .stopped ? nil : evidence)
   }
 }

@@ -75,8 +75,6 @@ package enum EngineJobEnd: Sendable, Equatable {
 package enum LossReason: Sendable, Equatable {
   /// The process died; the text is the diagnosis.
   case died(String)
-  /// The kernel killed the process because memory ran out: nobody's fault for certain; the text is the diagnosis.
-  case outOfMemory(String)
   /// The job itself stood still for this long, and the engine was killed for it.
   case stalled(Duration)
   /// The engine was killed for another reason: for another job's sake, when that was a job that stalled.
