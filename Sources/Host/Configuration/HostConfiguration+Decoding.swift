@@ -67,6 +67,7 @@ extension HostConfiguration {
     configuration.fairness = fields.section("fairness", decodeFairness) ?? configuration.fairness
     configuration.residency = decodeResidency(fields)
     configuration.inputs = fields.section("inputs", decodeInputs) ?? configuration.inputs
+    configuration.install = fields.section("install", InstallConfiguration.decode) ?? configuration.install
     return configuration
   }
 

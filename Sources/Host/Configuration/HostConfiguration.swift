@@ -22,6 +22,7 @@ package struct HostConfiguration: Sendable, Equatable {
   /// `residency`: by model id, or glob of ids.
   package var residency: [ModelPattern: ResidencyConfiguration] = [:]
   package var inputs = InputsConfiguration()
+  package var install = InstallConfiguration()
 
   package init() {}
 

@@ -8,6 +8,8 @@ package enum PluginChange: Sendable, Equatable {
     package var isServing = false
     /// Whether a process of that version has become ready in this life of the worker.
     package var hasStarted = false
+    /// Fingerprint of the version that takes jobs.
+    package var serving: String?
     /// What the directory was like when its version was turned down; nil when none was.
     package var turnedDown: TreeStamp?
     /// What it was like at the last look, when it was not taken up then.
@@ -22,6 +24,8 @@ package enum PluginChange: Sendable, Equatable {
   case wait
   /// Goes into service.
   case serve
+  /// What serves lies there again.
+  case back
   /// Is started on trial beside the version that serves.
   case prove
   /// Cannot be used; the version that serves goes on.
@@ -52,6 +56,7 @@ package enum PluginChange: Sendable, Equatable {
         return isOperators || !known.isServing
           ? .off(objection) : .turnDown("version \(plugin.manifest.version) \(objection)")
       }
+      if known.isServing, known.serving == plugin.fingerprint { return .back }
       return known.isServing && known.hasStarted ? .prove : .serve
     }
     guard case .disabled(let reasons) = entry.state else { return .none }

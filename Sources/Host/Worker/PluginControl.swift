@@ -13,10 +13,11 @@ struct PluginControl {
     let fields = try FieldReader(params)
     let name = try fields.requiredString("name")
     let grace = try grace(fields)
+    let waits = try fields.bool("wait") ?? true
     let fleet = worker.fleet
     switch method {
-    case "plugins/restart": return try shown(name, try await fleet.restart(name, grace: grace))
-    case "plugins/disable": return try shown(name, try await fleet.disable(name, grace: grace))
+    case "plugins/restart": return try shown(name, try await fleet.restart(name, grace: grace, waits: waits))
+    case "plugins/disable": return try shown(name, try await fleet.disable(name, grace: grace, waits: waits))
     case "plugins/enable":
       try await fleet.enable(name)
       return try shown(name, nil)
@@ -26,6 +27,7 @@ struct PluginControl {
       let drained = try fields.bool("drain") == true ? await fleet.drain(leaving: name, grace: grace) : nil
       return .compact([
         "plugin": fleet.member(name).map(WorkerReport(worker).plugin) ?? .null, "drained": json(drained),
+        "leaving": JSONValue(fleet.leaving(name).count),
       ])
     }
   }

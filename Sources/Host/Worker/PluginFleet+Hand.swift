@@ -7,7 +7,9 @@ extension PluginFleet {
   /// blamed. A version that was turned down is tried again.
   ///
   /// - Returns: how that went; nil when nothing had to leave.
-  package func restart(_ name: String, grace: Duration) async throws(RPCError) -> PluginSupervisor.Drained? {
+  package func restart(
+    _ name: String, grace: Duration, waits: Bool
+  ) async throws(RPCError) -> PluginSupervisor.Drained? {
     let member = try known(name)
     // A restart by hand says that the cause has been put right.
     if member.isQuarantined {
@@ -23,7 +25,7 @@ extension PluginFleet {
     guard let supervisor = member.supervisor else {
       throw RPCError(control: .conflict, "plugin \(name) is out of service: \(member.outOfService ?? "")")
     }
-    return await drain(supervisor, supervisor.restart(), grace)
+    return await drain(supervisor, supervisor.restart(), grace, waits)
   }
 
   /// A new trial of the version in the directory, if that was turned down.
@@ -42,22 +44,32 @@ extension PluginFleet {
   }
 
   private func drain(
-    _ supervisor: PluginSupervisor, _ places: Set<Dispatcher.Place>, _ grace: Duration
+    _ supervisor: PluginSupervisor, _ places: Set<Dispatcher.Place>, _ grace: Duration, _ waits: Bool
   ) async -> PluginSupervisor.Drained? {
     let ticket = DrainTicket()
     // By the fleet and not by the caller, who may go before it is over.
     task.yield(.drain(supervisor, places, grace, ticket))
-    return await ticket.end()
+    return waits ? await ticket.end() : nil
+  }
+
+  /// Versions of a plugin that are out of service, and of which processes are still there.
+  package func leaving(_ name: String) -> [PluginSupervisor] {
+    state.withLock { state in
+      state.living.values.filter { $0.plugin.name == name && $0 !== state.members[name]?.supervisor }
+    }
+  }
+
+  /// Removes what an installation has put aside, when nobody runs from it and nobody may want it back.
+  func sweepTrash(_ name: String) {
+    guard kept != nil, leaving(name).isEmpty, member(name)?.trial == nil else { return }
+    PluginTrash.sweep(directories, of: name)
   }
 
   /// Waits until the processes of versions that are out of service have left, also those of a plugin that was removed.
   package func drain(leaving name: String, grace: Duration) async -> PluginSupervisor.Drained {
-    let leaving = state.withLock { state in
-      state.living.values.filter { $0.plugin.name == name && $0 !== state.members[name]?.supervisor }
-    }
     var sum = PluginSupervisor.Drained()
-    for supervisor in leaving {
-      guard let drained = await drain(supervisor, supervisor.retire(), grace) else { continue }
+    for supervisor in leaving(name) {
+      guard let drained = await drain(supervisor, supervisor.retire(), grace, true) else { continue }
       sum.returned += drained.returned
       sum.isComplete = sum.isComplete && drained.isComplete
     }
@@ -65,7 +77,9 @@ extension PluginFleet {
   }
 
   /// Switches a plugin off. Its running jobs may finish within `grace`; then they go back into line.
-  package func disable(_ name: String, grace: Duration) async throws(RPCError) -> PluginSupervisor.Drained? {
+  package func disable(
+    _ name: String, grace: Duration, waits: Bool
+  ) async throws(RPCError) -> PluginSupervisor.Drained? {
     _ = try known(name)
     try store { try marks.setDisabled(name, true) }
     let supervisor: PluginSupervisor? = state.withLock { state in
@@ -87,7 +101,7 @@ extension PluginFleet {
     endTrialWaits(name)
     await onChange(self)
     guard let supervisor else { return nil }
-    return await drain(supervisor, places, grace)
+    return await drain(supervisor, places, grace, waits)
   }
 
   /// Switches a plugin on, and lifts its quarantine.

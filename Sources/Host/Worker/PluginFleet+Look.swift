@@ -62,7 +62,10 @@ extension PluginFleet {
       return (!state.hasLooked, state.whole, state.lookers)
     }
     let snapshot = catalog.scan(directories)
-    if isFirst { kept?.load(names: Set(snapshot.entries.map(\.name))) }
+    if isFirst {
+      kept?.load(names: Set(snapshot.entries.map(\.name)))
+      if kept != nil { PluginTrash.sweep(directories, of: nil) }
+    }
     let findings = findings(snapshot)
     let context = context
     var effects = Effects()
@@ -141,6 +144,7 @@ extension PluginFleet {
     known.entry = member.isJudged ? member.entry : nil
     known.isServing = member.supervisor != nil
     known.hasStarted = member.wasReady || member.isOnEarlierVersion
+    known.serving = member.supervisor?.plugin.fingerprint
     known.unsettled = member.unsettled
     known.turnedDown = member.mayRetry ? member.refused : nil
     var objection = objection(name, finding.hash)
@@ -176,6 +180,7 @@ extension PluginFleet {
       if let fresh = member.supervisor { effects.fresh.append(fresh) }
       effects.notes.append(
         (.info, name, !wasServing ? "in service" : "changed: the new version is in service"))
+    case .back: effects.notes.append((.info, name, "the version in service lies in its directory again"))
     case .prove:
       guard let plugin = finding.entry.plugin else { break }
       let trial = begin(plugin, &member, finding.stamp, &state)

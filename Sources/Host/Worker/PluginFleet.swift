@@ -184,6 +184,7 @@ package final class PluginFleet: Sendable {
       return state.living.values.map(\.plugin).filter { $0.name == plugin.name }
     }
     kept?.prune(plugin.name, inUse: living)
+    sweepTrash(plugin.name)
     let reason: String
     var stamp: TreeStamp?
     switch outcome {
