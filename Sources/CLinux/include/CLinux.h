@@ -38,6 +38,11 @@ int linux_openat2(int directory, const char *path, int flags, unsigned mode, uin
 /// Renames and fails with -EEXIST rather than replace an existing file.
 int linux_rename_noreplace(int old_directory, const char *old_path, int new_directory, const char *new_path);
 
+/// Exchanges two files or directories, both of which exist, in one step.
+int linux_rename_exchange(int old_directory, const char *old_path, int new_directory, const char *new_path);
+/// Brings the whole file system of an open file to disk.
+int linux_syncfs(int fd);
+
 // Processes.
 
 /// Makes this process the parent of every descendant whose own parent died.

@@ -70,6 +70,7 @@ extension HostConfiguration {
     configuration.sandboxMode =
       (fields.section("sandbox") { $0.choice("mode", SandboxConfiguration.Mode.self) } ?? nil)
       ?? configuration.sandboxMode
+    configuration.install = fields.section("install", InstallConfiguration.decode) ?? configuration.install
     return configuration
   }
 

@@ -16,7 +16,7 @@ extension HostConfiguration {
       "memory": memory.json, "fairness": ["maxWait": .string(DurationText.text(fairness.maxWait))],
       "residency": .object(
         Dictionary(residency.map { ($0.key.text, $0.value.json) }, uniquingKeysWith: { first, _ in first })),
-      "inputs": inputs.json,
+      "inputs": inputs.json, "install": install.json,
     ])
   }
 

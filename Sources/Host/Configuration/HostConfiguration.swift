@@ -24,6 +24,7 @@ package struct HostConfiguration: Sendable, Equatable {
   package var inputs = InputsConfiguration()
   /// `sandbox.mode`: for every plugin that has no mode of its own. Default: enforce.
   package var sandboxMode = SandboxConfiguration.Mode.enforce
+  package var install = InstallConfiguration()
 
   package init() {}
 

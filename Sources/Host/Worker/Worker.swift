@@ -121,10 +121,13 @@ package final class Worker: Sendable {
     let histories = FilePath.join(options.layout.stateDirectory, "history")
     PluginHistoryFile.prune(histories)
     let intakeBox = Mutex<JobIntake?>(nil)
+    let catalog = PluginCatalog(searchPath: PluginCatalog.searchPath(options.environment["PATH"]))
+    let kept =
+      options.isDaemon
+      ? KeptVersions(directory: FilePath.join(options.layout.stateDirectory, "kept"), catalog: catalog) : nil
     let fleet = PluginFleet(
-      catalog: PluginCatalog(searchPath: PluginCatalog.searchPath(options.environment["PATH"])),
-      directories: options.layout.pluginDirectories, configuration: configuration, marks: marks, models: models,
-      log: log,
+      catalog: catalog, directories: options.layout.pluginDirectories, configuration: configuration, marks: marks,
+      kept: kept, models: models, log: log,
       makeRecord: { name in
         PluginRecord(file: PluginHistoryFile.open(name, in: histories) { log.write(.warn, name, $0) })
       },
@@ -177,7 +180,7 @@ package final class Worker: Sendable {
     guard let intake else { return }
     let lanes = dispatcher.occupiedLanes.filter { !fleet.serves($0) }
     guard !lanes.isEmpty else { return }
-    for member in fleet.members where member.supervisor == nil && !member.isDisabled {
+    for member in fleet.members where member.supervisor == nil && !member.isDisabled && member.unsettled == nil {
       guard let manifest = member.entry.plugin?.manifest, let reason = member.outOfService else { continue }
       let stranded = Set(
         lanes.filter { ModelRouter.serves(manifest, $0.kind, $0.model, engine: fleet.modelEngine($0.model)) })
@@ -212,7 +215,7 @@ package final class Worker: Sendable {
         }
         group.addTask {
           await PluginWatcher(directories: self.options.layout.pluginDirectories.map(\.path), log: self.log).run {
-            await self.fleet.rescan()
+            self.fleet.look()
           }
           await Nap().rest(nil)
         }

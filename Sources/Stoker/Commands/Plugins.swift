@@ -13,10 +13,12 @@ struct PluginsCommand: AsyncParsableCommand {
         stoker plugins quarantine list
         stoker plugins lint ./my-plugin
         stoker plugins test ./my-plugin
+        stoker plugins install my-plugin-1.2.0.tar.gz
       """,
     subcommands: [
       PluginsListCommand.self, PluginsInspectCommand.self, PluginsRestartCommand.self, PluginsEnableCommand.self,
       PluginsDisableCommand.self, PluginsQuarantineCommand.self, PluginsLintCommand.self, PluginsTestCommand.self,
+      PluginsInstallCommand.self, PluginsRemoveCommand.self,
     ],
     defaultSubcommand: PluginsListCommand.self)
 }
@@ -71,15 +73,18 @@ struct PluginsRestartCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "restart", abstract: "Restart a plugin's engines, and lift its quarantine.",
     discussion: """
-      Its running jobs go back to the queue. Other plugins do not notice.
+      Running jobs may finish within --grace; then they go back to the queue, and count as if they had never begun. Other plugins do \
+      not notice. A new version that did not start is tried again.
 
       EXAMPLES
         stoker plugins restart llama
+        stoker plugins restart llama --grace 5m
       """)
   @OptionGroup var global: GlobalOptions
   @Argument(help: "The plugin.") var name: String
+  @OptionGroup var grace: GraceOption
 
-  func run() async throws { try await PluginScreen.act("plugins/restart", name, "restarted", global) }
+  func run() async throws { try await PluginScreen.act("plugins/restart", name, "restarted", global, grace) }
 }
 
 /// `stoker plugins enable`.
@@ -97,11 +102,17 @@ struct PluginsEnableCommand: AsyncParsableCommand {
 struct PluginsDisableCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "disable", abstract: "Keep a plugin from serving.",
-    discussion: "EXAMPLES\n  stoker plugins disable whisper")
+    discussion: """
+      Running jobs may finish within --grace; then they go back to the queue.
+
+      EXAMPLES
+        stoker plugins disable whisper
+      """)
   @OptionGroup var global: GlobalOptions
   @Argument(help: "The plugin.") var name: String
+  @OptionGroup var grace: GraceOption
 
-  func run() async throws { try await PluginScreen.act("plugins/disable", name, "disabled", global) }
+  func run() async throws { try await PluginScreen.act("plugins/disable", name, "disabled", global, grace) }
 }
 
 /// `stoker plugins lint`.

@@ -59,7 +59,9 @@ struct StatusScreen {
     guard !plugins.isEmpty else {
       return lines + ["", "no plugins; put one into a plugins directory (stoker plugins list)"]
     }
+    let turnedDown = plugins.filter { $0["candidate"]?["state"]?.string == "failed" }
     return lines + [""] + PluginScreen.table(plugins).lines(for: console)
+      + PluginScreen.problems(turnedDown).map { console.shown($0) }
   }
 
   private var memory: String {

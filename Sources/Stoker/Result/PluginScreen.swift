@@ -92,11 +92,30 @@ enum PluginScreen {
   }
 
   /// Asks for a change of one plugin and says what came of it.
-  static func act(_ method: String, _ name: String, _ done: String, _ global: GlobalOptions) async throws {
-    let answer = try await ask(method, name, global)
+  ///
+  /// - Parameter grace: what becomes of running jobs; nil where none end by it.
+  static func act(
+    _ method: String, _ name: String, _ done: String, _ global: GlobalOptions, _ grace: GraceOption? = nil
+  ) async throws {
+    var params: [String: JSONValue] = ["name": .string(name)]
+    if let grace {
+      params["graceSeconds"] = .double(try grace.seconds)
+      params["wait"] = .bool(!grace.isImpatient)
+    }
+    let worker = try global.worker()
+    let line = ProgressLine(global.console, isQuiet: global.quiet)
+    defer { line.clear() }
+    if let grace, !grace.isImpatient {
+      line.show(ProgressBar(label: name, fraction: nil, detail: "running jobs may finish within \(grace.text)"))
+    }
+    let request = JSONValue.object(params)
+    let answer = try await endedByInterrupt { try await CLIError.naming { try await worker.call(method, request) } }
+    line.clear()
     if global.json { return try global.console.json(answer) }
     guard !global.quiet else { return }
-    try global.console.line(global.console.shown("\(name) \(done); it is \(state(answer["plugin"] ?? .null))"))
+    let plugin = answer["plugin"] ?? .null
+    let returned = GraceOption.returned(answer["drained"] ?? .null)
+    try global.console.line(global.console.shown("\(name) \(done); it is \(state(plugin))\(returned)"))
   }
 
   /// Asks about one plugin by its name.
