@@ -42,6 +42,11 @@ extension ConformanceBench {
         "result-shape", "an output of the kind \(job.kind.rawValue): \(wrong)", Evidence.text(output),
         "make the output as the table of outputs says")
     }
+    if job.kind == .audioSTT, output["segments"] == nil, !warnings.contains(where: { $0.got == "no segments" }) {
+      warn(
+        expected: "segments of the transcript", got: "no segments",
+        advice: "give each sentence with start and end: subtitles are made of them")
+    }
     judgeText(output, of: job, on: engine)
     var names: Set<String> = []
     for artifact in parsed.artifacts {
@@ -141,7 +146,7 @@ enum OutputShape {
   private static func transcript(_ output: JSONValue) -> String? {
     guard output["text"]?.string != nil, output["language"]?.string != nil else { return "text and language are strings" }
     guard let duration = output["duration"]?.double, duration >= 0 else { return "duration is a number of seconds" }
-    guard let segments = output["segments"]?.array else { return "segments is a list" }
+    guard let segments = (output["segments"] ?? []).array else { return "segments is a list" }
     let isWhole = segments.allSatisfy { segment in
       guard let start = segment["start"]?.double, let end = segment["end"]?.double else { return false }
       return start <= end && segment["text"]?.string != nil

@@ -68,7 +68,7 @@ extension ConformanceCheck {
       // What the launcher sees of a host's death: the end of its control pipe.
       engine.process.close(.control)
       let isGone = { pids.allSatisfy { ProcessTable.entry($0.pid)?.startTime != $0.startTime } }
-      try engine.wait(.seconds(5)) { engine.process.reapMonitor() != nil && isGone() }
+      try engine.wait(.seconds(5), looking: .milliseconds(10)) { engine.process.reapMonitor() != nil && isGone() }
       let left = pids.filter { ProcessTable.entry($0.pid)?.startTime == $0.startTime }
       guard left.isEmpty else {
         throw ConformanceFault(
@@ -110,7 +110,7 @@ extension ConformanceBench {
   func expectNoChildren(of engine: RawEngine) throws {
     var left: [ProcessTable.Entry] = []
     // A child that is dying with its parent is none.
-    try engine.wait(.seconds(1)) {
+    try engine.wait(.seconds(1), looking: .milliseconds(20)) {
       left = ProcessTable.descendants(of: engine.process.monitorPID).filter { $0.isAlive && $0.pid != engine.pid }
       return left.isEmpty
     }

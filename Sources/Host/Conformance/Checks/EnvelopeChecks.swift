@@ -78,7 +78,7 @@ extension ConformanceCheck {
       "bad-params", "Errors", isAdvice: true,
       demands: "A request whose params are not those of the protocol is answered with an error, and does not end the engine."
     ) { bench in
-      let engine = try bench.fresh()
+      let engine = try bench.ready()
       let id = engine.request(Method.jobRun, ["jobId": 5, "task": []])
       guard case .failure = try engine.answer(id, to: "job/run with params of wrong types", within: RawEngine.pingClock)
       else {

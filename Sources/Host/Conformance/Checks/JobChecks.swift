@@ -106,13 +106,13 @@ extension ConformanceCheck {
       guard let pid = engine.pid else { return }
       let before = ProcessFootprint(of: pid)
       var count = 0
-      while count < 10, count < 3 || began.duration(to: engine.now) < .seconds(10) {
+      while count < 10, count < 3 || began.duration(to: engine.now) < .seconds(6) {
         try bench.complete(engine, work, model)
         count += 1
       }
       var after = ProcessFootprint(of: pid)
       // What ends by itself a moment later has not leaked.
-      try engine.wait(.seconds(1)) {
+      try engine.wait(.seconds(1), looking: .milliseconds(20)) {
         after = ProcessFootprint(of: pid)
         return after.isWithin(before)
       }
