@@ -22,6 +22,8 @@ int linux_eventfd(int nonblocking);
 int linux_eventfd_signal(int fd);
 /// Blocks until the eventfd is not zero, then sets it to zero.
 int linux_eventfd_wait(int fd);
+/// Makes a pseudo-terminal: fds[0] is its master, fds[1] what a program sees as its terminal.
+int linux_terminal(int fds[2]);
 
 // Files.
 

@@ -11,10 +11,12 @@ struct PluginsCommand: AsyncParsableCommand {
         stoker plugins
         stoker plugins inspect llama
         stoker plugins lint ./my-plugin
+        stoker plugins test ./my-plugin
       """,
     subcommands: [
       PluginsListCommand.self, PluginsInspectCommand.self, PluginsRestartCommand.self, PluginsEnableCommand.self,
       PluginsDisableCommand.self, PluginsLintCommand.self,
+      PluginsTestCommand.self,
     ],
     defaultSubcommand: PluginsListCommand.self)
 }

@@ -1,0 +1,169 @@
+import PluginProtocol
+
+extension ConformanceCheck {
+  static let flowChecks: [ConformanceCheck] = [
+    ConformanceCheck(
+      "credit-stop", "job/chunk", needs: [job], limit: .seconds(30),
+      demands: "With a credit of 2 the engine stops after two chunks, answers `ping`, and goes on when there is more."
+    ) { bench in
+      let (work, model) = try bench.provenJob()
+      let engine = try bench.ready()
+      try bench.require(.chunks, engine)
+      try bench.prepare(engine, model)
+      let running = try bench.start(engine, work, model, credit: 2)
+      let state = { engine.watch.jobs[running.id] }
+      try engine.wait(ConformanceBench.jobPatience) { (state()?.lastSeq ?? 0) >= 2 || state()?.hasEnded ?? true }
+      guard state()?.hasEnded == false else {
+        _ = try bench.finish(running, on: engine)
+        throw ConformanceStop.skip("the job is too short: give one of more than two chunks with --job FILE")
+      }
+      try engine.settle("ping while the job waits for credit")
+      let seen = state()?.lastSeq ?? 0
+      guard seen == 2, state()?.hasEnded == false else {
+        _ = try? bench.finish(running, on: engine)
+        if state()?.hasEnded == true, seen == 2 {
+          throw ConformanceStop.skip("the job is too short: give one of more than two chunks with --job FILE")
+        }
+        throw ConformanceFault(
+          expected: "2 chunks with a credit of 2", got: "\(seen) chunks",
+          advice: "wait before each chunk until its seq is at most the credit")
+      }
+      engine.notify(Method.jobCredit, ["jobId": .string(running.id), "through": 3])
+      let goesOn = try engine.wait(ConformanceBench.jobPatience) {
+        (state()?.lastSeq ?? 0) >= 3 || state()?.hasEnded ?? true
+      }
+      guard goesOn else {
+        throw ConformanceFault(
+          expected: "more chunks after job/credit", got: "none",
+          advice: "wake the job that waits when job/credit arrives: through is the greatest seq allowed")
+      }
+      // A smaller number, and one for a stranger, change nothing.
+      engine.notify(Method.jobCredit, ["jobId": .string(running.id), "through": 1])
+      engine.notify(Method.jobCredit, ["jobId": "nobody", "through": 1000])
+      let answer = try bench.finish(running, on: engine)
+      guard case .result = answer else {
+        throw ConformanceFault(
+          expected: "a result once there is credit", got: answer.text, advice: "go on where the job waited")
+      }
+    },
+    ConformanceCheck(
+      "credit-zero", "job/chunk", needs: ["credit-stop"], limit: .seconds(30),
+      demands: "With a credit of 0 no chunk comes before the first `job/credit`."
+    ) { bench in
+      let (work, model) = try bench.provenJob()
+      let engine = try bench.ready()
+      try bench.prepare(engine, model)
+      let running = try bench.start(engine, work, model, credit: 0)
+      try engine.settle("ping while the job waits for credit")
+      let seen = engine.watch.jobs[running.id]?.lastSeq ?? 0
+      _ = try bench.finish(running, on: engine)
+      guard seen == 0 else {
+        throw ConformanceFault(
+          expected: "no chunk with a credit of 0", got: "\(seen) chunks", advice: "a credit of 0 is not an absent one")
+      }
+    },
+    ConformanceCheck(
+      "cancel-waiting", "job/chunk", needs: ["credit-stop"], limit: .seconds(25),
+      demands: "A job that waits for credit obeys `job/cancel`."
+    ) { bench in
+      let (work, model) = try bench.provenJob()
+      let engine = try bench.ready()
+      try bench.prepare(engine, model)
+      let running = try bench.start(engine, work, model, credit: 1)
+      defer { FileTree.remove(running.directory) }
+      try engine.wait(ConformanceBench.jobPatience) { (engine.watch.jobs[running.id]?.lastSeq ?? 1) >= 1 }
+      engine.notify(Method.jobCancel, ["jobId": .string(running.id)])
+      // No more credit is given: what is not cancelled would wait for ever.
+      let answer = try engine.answer(
+        running.request, to: "job/run, which waits for credit and is cancelled,", within: bench.cancelPatience)
+      guard answer.isCancelled else {
+        throw ConformanceFault(
+          expected: "the error -32800", got: answer.text, advice: "end the wait for credit when the job is cancelled")
+      }
+    },
+  ]
+
+  static let cancelChecks: [ConformanceCheck] = [
+    ConformanceCheck(
+      "cancel", "job/cancel", needs: [job], limit: .seconds(40),
+      demands: "A job that is cancelled while it runs is answered within `cancelGrace`: with -32800, or with its result."
+    ) { bench in
+      let (work, model) = try bench.provenJob()
+      let engine = try bench.ready()
+      try bench.prepare(engine, model)
+      let running = try bench.start(engine, work.lengthened, model, credit: 1)
+      // In the middle of the work, as far as the engine shows it.
+      try engine.wait(.milliseconds(300)) {
+        engine.watch.jobs[running.id]?.hasEnded ?? true || (engine.watch.jobs[running.id]?.lastSeq ?? 0) > 0
+      }
+      try bench.cancel(running, on: engine, times: 1)
+    },
+    ConformanceCheck(
+      "cancel-at-once", "job/cancel", needs: ["cancel"], limit: .seconds(20),
+      demands: "A `job/cancel` right behind its `job/run` is obeyed."
+    ) { bench in
+      let (work, model) = try bench.provenJob()
+      let engine = try bench.ready()
+      try bench.prepare(engine, model)
+      let running = try bench.start(engine, work.lengthened, model)
+      try bench.cancel(running, on: engine, times: 1)
+    },
+    ConformanceCheck(
+      "cancel-twice", "job/cancel", needs: ["cancel"], limit: .seconds(20),
+      demands: "A second `job/cancel` changes nothing: one answer comes."
+    ) { bench in
+      let (work, model) = try bench.provenJob()
+      let engine = try bench.ready()
+      try bench.prepare(engine, model)
+      let running = try bench.start(engine, work.lengthened, model)
+      try bench.cancel(running, on: engine, times: 2)
+      engine.notify(Method.jobCancel, ["jobId": .string(running.id)])
+      try engine.settle("a ping after three cancels")
+    },
+    ConformanceCheck(
+      "cancel-nothing", "job/cancel", needs: [job], limit: .seconds(25),
+      demands: "A `job/cancel` for a job that has ended, or never was, is ignored."
+    ) { bench in
+      let engine = try bench.ready()
+      let (running, _) = try bench.completeProven(engine)
+      engine.notify(Method.jobCancel, ["jobId": .string(running.id)])
+      engine.notify(Method.jobCancel, ["jobId": "nobody"])
+      engine.notify(Method.jobCredit, ["jobId": .string(running.id), "through": 100])
+      try engine.expectAlive(after: "cancels for jobs that do not run")
+    },
+    ConformanceCheck(
+      "job-after-cancel", "job/cancel", needs: ["cancel"], limit: .seconds(40),
+      demands: "After a cancelled job the next one is done."
+    ) { bench in
+      let (work, model) = try bench.provenJob()
+      let engine = try bench.ready()
+      try bench.prepare(engine, model)
+      let running = try bench.start(engine, work.lengthened, model)
+      try bench.cancel(running, on: engine, times: 1)
+      try bench.completeProven(engine)
+    },
+  ]
+}
+
+extension ConformanceBench {
+  /// Cancels a job and judges its answer.
+  func cancel(_ running: RunningJob, on engine: RawEngine, times: Int) throws {
+    for _ in 0..<times { engine.notify(Method.jobCancel, ["jobId": .string(running.id)]) }
+    defer { FileTree.remove(running.directory) }
+    let answer: ProtocolWatch.Answer
+    do {
+      answer = try engine.answer(running.request, to: "job/run after job/cancel", within: cancelPatience)
+    } catch let fault as ConformanceFault {
+      throw ConformanceFault(
+        expected: fault.expected, got: fault.got,
+        advice: "look at the cancelled mark of a job at every step of its work; the host kills the process after "
+          + "cancelGrace (\(DurationText.text(manifest.timeouts.cancelGrace)))")
+    }
+    if case .result = answer { return }
+    guard answer.isCancelled else {
+      throw ConformanceFault(
+        expected: "the error -32800, or the result of a job that was just done", got: answer.text,
+        advice: "answer a cancelled job with -32800 and the class cancelled, whatever the work threw")
+    }
+  }
+}
