@@ -15,7 +15,7 @@ class Main(Engine):
     name, version = "__NAME__", "0.1.0"
 
     def initialize(self, params):
-        self.pace = params["config"].get("pace", 20) / 1000  # plugin.yaml declares it, and the operator sets it
+        self.pace = (params.get("config") or {}).get("pace", 20) / 1000  # plugin.yaml declares it, and the operator sets it
 
     def run(self, job):
         prompt = job.get("prompt", str).encode() or b"\0"

@@ -18,7 +18,7 @@ class Main(Engine):
     name, version = "__NAME__", "0.1.0"
 
     def initialize(self, params):
-        self.pace = params["config"].get("pace", 20) / 1000  # plugin.yaml declares it, and the operator sets it
+        self.pace = (params.get("config") or {}).get("pace", 20) / 1000  # plugin.yaml declares it, and the operator sets it
 
     def run(self, job):
         words, speed = job.get("text", str).split(), job.get("speed", float, 1.0, 0.25, 4)
