@@ -18,6 +18,7 @@ package struct SupervisorContext: Sendable {
   /// Keeps a model's files from being removed while an engine has it loaded; nil for models without files.
   package var claimModel: @Sendable (_ model: String) -> ModelUse?
   package var restart: RestartPolicy.Settings
+  package var life = PluginLife()
 }
 
 /// Keeps one plugin's engine processes: starts them when there is work, hands them jobs, starts them again when they die.
@@ -30,6 +31,8 @@ package final class PluginSupervisor: Sendable {
     case quarantined(String)
     /// It will not work until it changes.
     case unusable(String)
+    /// Its first start failed, and an earlier version takes over.
+    case rejected(String)
   }
 
   package let plugin: Plugin
@@ -41,6 +44,10 @@ package final class PluginSupervisor: Sendable {
     var policy: RestartPolicy
     var isRetired = false
     var places: Set<Dispatcher.Place> = []
+    /// Processes that are ready, to be told to go when a drain takes too long.
+    var engines: [Dispatcher.Place: EngineProcess] = [:]
+    /// Those who wait for places to be left.
+    var drains: [Nap] = []
     var outcome: Outcome?
     /// Slots whose process could not be killed.
     var lostSlots: Set<Int> = []
@@ -78,17 +85,24 @@ package final class PluginSupervisor: Sendable {
   }
 
   /// Takes the plugin out of service: its processes finish the jobs they have, then leave.
-  package func retire() {
+  ///
+  /// - Returns: where they are, for ``drain(_:grace:)``.
+  @discardableResult
+  package func retire() -> Set<Dispatcher.Place> {
     let places = state.withLock { state in
       state.isRetired = true
       return state.places
     }
     for place in places { context.dispatcher.retire(place) }
     for nap in naps { nap.wake() }
+    return places
   }
 
   /// Starts the plugin's processes anew; running jobs end on the old ones. A restart by hand is no crash.
-  package func restart() {
+  ///
+  /// - Returns: where the old ones are, for ``drain(_:grace:)``.
+  @discardableResult
+  package func restart() -> Set<Dispatcher.Place> {
     record.note("restart", "asked for by the operator")
     let places = state.withLock { state in
       state.policy.forgive()
@@ -96,6 +110,7 @@ package final class PluginSupervisor: Sendable {
     }
     for place in places { context.dispatcher.retire(place) }
     for nap in naps { nap.wake() }
+    return places
   }
 
   // MARK: One slot
@@ -113,7 +128,7 @@ package final class PluginSupervisor: Sendable {
       }
       guard isWelcome else { return }
       defer {
-        state.withLock { _ = $0.places.remove(place) }
+        leave(place)
         context.dispatcher.forget(place)
       }
       if takeWish() { isWanted = true }
@@ -215,7 +230,9 @@ package final class PluginSupervisor: Sendable {
       state.processes[slot]?.models = { seat.map(residency.models(in:)) ?? [] }
       state.backoffUntil = nil
     }
+    enter(place, engine)
     becameReady(slot, ReadyProcess(pid: engine.pid, holder: seat))
+    context.life.becameReady(self)
     defer { state.withLock { _ = $0.ready.removeValue(forKey: slot) } }
     let here = JobRunner.Place(
       plugin: plugin.name, pid: engine.pid, engine: engine, description: description, holder: seat)
@@ -329,6 +346,10 @@ package final class PluginSupervisor: Sendable {
     }
     record.update { $0.counters.crashes += 1 }
     failStarters(diagnosis)
+    if isStart, context.life.startFailed(self, diagnosis) {
+      outOfService(.rejected(diagnosis))
+      return false
+    }
     switch decision {
     case .quarantine:
       let reason =
@@ -360,7 +381,7 @@ package final class PluginSupervisor: Sendable {
     let reason: String =
       switch outcome {
       case .retired: "it was taken out of service"
-      case .quarantined(let text), .unusable(let text): text
+      case .quarantined(let text), .unusable(let text), .rejected(let text): text
       }
     failStarters(reason)
   }

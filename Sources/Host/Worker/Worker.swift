@@ -114,10 +114,13 @@ package final class Worker: Sendable {
     let (store, live, models, changes) = (store, live, models, changes)
     let deaths = DeathCount()
     let intakeBox = Mutex<JobIntake?>(nil)
+    let catalog = PluginCatalog(searchPath: PluginCatalog.searchPath(options.environment["PATH"]))
+    let kept =
+      options.isDaemon
+      ? KeptVersions(directory: FilePath.join(options.layout.stateDirectory, "kept"), catalog: catalog) : nil
     let fleet = PluginFleet(
-      catalog: PluginCatalog(searchPath: PluginCatalog.searchPath(options.environment["PATH"])),
-      directories: options.layout.pluginDirectories, configuration: configuration, marks: marks, models: models,
-      log: log,
+      catalog: catalog, directories: options.layout.pluginDirectories, configuration: configuration, marks: marks,
+      kept: kept, models: models, log: log,
       makeContext: { fleet in
         SupervisorContext(
           dispatcher: dispatcher,
@@ -167,7 +170,7 @@ package final class Worker: Sendable {
     guard let intake else { return }
     let lanes = dispatcher.occupiedLanes.filter { !fleet.serves($0) }
     guard !lanes.isEmpty else { return }
-    for member in fleet.members where member.supervisor == nil && !member.isDisabled {
+    for member in fleet.members where member.supervisor == nil && !member.isDisabled && member.unsettled == nil {
       guard let manifest = member.entry.plugin?.manifest, let reason = member.outOfService else { continue }
       let stranded = Set(
         lanes.filter { ModelRouter.serves(manifest, $0.kind, $0.model, engine: fleet.modelEngine($0.model)) })
@@ -201,7 +204,7 @@ package final class Worker: Sendable {
         }
         group.addTask {
           await PluginWatcher(directories: self.options.layout.pluginDirectories.map(\.path), log: self.log).run {
-            await self.fleet.rescan()
+            self.fleet.look()
           }
           await Nap().rest(nil)
         }

@@ -21,9 +21,8 @@ package struct WorkerControl: ControlHandler {
     case "status": return WorkerReport(worker).status
     case "plugins/list": return WorkerReport(worker).plugins
     case "plugins/inspect": return try inspect(params)
-    case "plugins/restart": return try await plugin(params) { name in try await worker.fleet.restart(name) }
-    case "plugins/enable": return try await plugin(params) { name in try await worker.fleet.enable(name) }
-    case "plugins/disable": return try await plugin(params) { name in try await worker.fleet.disable(name) }
+    case "plugins/restart", "plugins/enable", "plugins/disable", "plugins/look":
+      return try await PluginControl(worker).answer(method, params)
     case "jobs/submit": return try await submit(params)
     case "jobs/list": return try await list(params)
     case "jobs/get": return ["job": shown(try await worker.store.job(try jobID(params)))]
@@ -70,12 +69,6 @@ package struct WorkerControl: ControlHandler {
   private func inspect(_ params: JSONValue) throws -> JSONValue {
     let name = try FieldReader(params).requiredString("name")
     return try WorkerReport(worker).inspect(try worker.fleet.known(name))
-  }
-
-  private func plugin(_ params: JSONValue, _ body: (String) async throws -> Void) async throws -> JSONValue {
-    let name = try FieldReader(params).requiredString("name")
-    try await body(name)
-    return ["plugin": WorkerReport(worker).plugin(try worker.fleet.known(name))]
   }
 
   // MARK: Jobs

@@ -55,13 +55,15 @@ struct WorkerReport {
 
   func plugin(_ member: PluginFleet.Member) -> JSONValue {
     let record = member.record.snapshot
-    let manifest = member.entry.plugin?.manifest
+    let manifest = member.plugin?.manifest
     var kinds: [String] = []
     for service in manifest?.serves ?? [] where !kinds.contains(service.kind.rawValue) {
       kinds.append(service.kind.rawValue)
     }
     var problems: [JSONValue] = []
-    if case .disabled(let reasons) = member.entry.state {
+    if let sentence = member.trial?.sentence(serving: member.supervisor?.plugin.manifest.version) {
+      problems = [.string(sentence)]
+    } else if case .disabled(let reasons) = member.entry.state {
       problems = reasons.map { .string($0.description) }
     } else if let reason = member.outOfService {
       problems = [.string(reason)]
@@ -81,6 +83,16 @@ struct WorkerReport {
       "problems": .array(problems),
       "processes": .array(record.processes.sorted { $0.key < $1.key }.map { process($0.value) }),
       "restarts": JSONValue(record.restarts), "backoffSeconds": JSONValue(backoff),
+      "candidate": member.trial.map(candidate) ?? .null,
+    ])
+  }
+
+  /// The version that lies in the plugin's directory while another one serves.
+  private func candidate(_ trial: PluginTrial) -> JSONValue {
+    let reason: String? = if case .turnedDown(let reason) = trial.state { reason } else { nil }
+    return .compact([
+      "version": JSONValue(trial.plugin?.manifest.version), "state": reason == nil ? "starting" : "failed",
+      "reason": JSONValue(reason),
     ])
   }
 
@@ -95,9 +107,11 @@ struct WorkerReport {
   }
 
   private func state(_ member: PluginFleet.Member, _ record: PluginRecord.State) -> String {
-    if member.entry.plugin == nil { return "invalid" }
+    if member.plugin == nil { return member.unsettled != nil ? "settling" : "invalid" }
     if member.isQuarantined { return "quarantined" }
-    if member.supervisor == nil { return member.isDisabled ? "disabled" : "invalid" }
+    if member.supervisor == nil {
+      return member.isDisabled ? "disabled" : member.unsettled != nil ? "settling" : "invalid"
+    }
     let states = record.processes.values
     if states.contains(where: { $0.state == .ready && !$0.jobs.isEmpty }) { return "busy" }
     if states.contains(where: { $0.state == .ready }) { return "ready" }
@@ -108,7 +122,7 @@ struct WorkerReport {
 
   func inspect(_ member: PluginFleet.Member) throws -> JSONValue {
     let record = member.record.snapshot
-    let plugin = member.entry.plugin
+    let plugin = member.plugin
     var shown = self.plugin(member)
     if let hash = try? plugin?.contentHash(), case .object(var members) = shown {
       members["contentHash"] = .string(hash)
