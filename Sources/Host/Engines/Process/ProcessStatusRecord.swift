@@ -1,5 +1,3 @@
-import Glibc
-
 /// What the monitor of an engine has to say, one record a line on the status pipe (the format is in launch's header).
 package enum ProcessStatusRecord: Sendable, Equatable {
   /// What the monitor was doing when the engine could not be started.
@@ -111,31 +109,5 @@ package struct ProcessStatusParser: Sendable {
     guard let value = UInt64(kibibytes) else { return nil }
     let (bytes, overflow) = value.multipliedReportingOverflow(by: 1024)
     return overflow ? nil : bytes
-  }
-}
-
-extension SpawnedProcess {
-  /// What one look at the status pipe gave.
-  package struct StatusRead: Sendable, Equatable {
-    package var records: [ProcessStatusRecord] = []
-    /// The monitor has closed the pipe: no record will follow.
-    package var ended = false
-  }
-
-  /// Reads what the monitor has written so far, without blocking.
-  package func readStatus(_ parser: inout ProcessStatusParser) throws(ProcessStatusParser.Malformed) -> StatusRead {
-    var result = StatusRead()
-    guard isOpen(.status) else { return StatusRead(ended: true) }
-    var buffer = [UInt8](repeating: 0, count: 512)
-    while true {
-      let count = read(status, &buffer, buffer.count)
-      if count < 0 && errno == EINTR { continue }
-      if count < 0 && errno == EAGAIN { return result }
-      guard count > 0 else {
-        result.ended = true
-        return result
-      }
-      result.records += try parser.append(buffer[..<count])
-    }
   }
 }
