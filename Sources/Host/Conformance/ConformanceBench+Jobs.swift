@@ -50,6 +50,7 @@ extension ConformanceBench {
     guard mkdir(directory, 0o700) == 0 else {
       throw HomeError(path: directory, problem: "cannot create \(directory): \(errorText(errno))")
     }
+    workDirectories.append(directory)
     var task = job.task.object ?? [:]
     var inputs: [String: [JobInput]] = [:]
     for input in job.inputs {
@@ -82,14 +83,16 @@ extension ConformanceBench {
     defer { FileTree.remove(running.directory) }
     var granted = engine.watch.jobs[running.id]?.through ?? 0
     let isDone = {
-      if let job = engine.watch.jobs[running.id], self.has(.chunks, engine), job.lastSeq >= granted - 16, !job.hasEnded {
+      if let job = engine.watch.jobs[running.id], self.has(.chunks, engine), job.lastSeq >= granted - 16, !job.hasEnded
+      {
         granted = job.lastSeq + Int64(defaultChunkCredit)
         engine.notify(Method.jobCredit, ["jobId": .string(running.id), "through": .int(granted)])
       }
       return engine.answers[running.request] != nil || (engine.exit != nil && !engine.isOutputOpen)
     }
     try engine.wait(time, until: isDone)
-    let answer = try engine.answer(running.request, to: "job/run (\(running.kind.rawValue))", within: .zero, given: time)
+    let answer = try engine.answer(
+      running.request, to: "job/run (\(running.kind.rawValue))", within: .zero, given: time)
     if case .result(let result) = answer { judge(result, of: running, on: engine) }
     return answer
   }

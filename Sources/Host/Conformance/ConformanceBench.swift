@@ -15,13 +15,16 @@ final class ConformanceBench {
   private var shared: RawEngine?
   private var others: [RawEngine] = []
   private var jobCount = 0
+  /// Work directories of jobs of the running check, for those that it leaves in their middle.
+  var workDirectories: [String] = []
   private(set) var warnings: [ConformanceFault] = []
   /// Rules that were broken in any conversation, by the name of the check that stands for them.
   private var broken: [String: [ConformanceFault]] = [:]
   private var closedWire: [String] = []
   /// The job that the engine has done, by kind; the first is the one that other checks use.
   var proven: [(job: ConformanceJob, model: ModelReference?)] = []
-  /// What `model/load` was seen to do; nil before.
+  /// Jobs can be held in their middle by giving them no credit.
+  var creditWorks = false
   var directories: ConformanceDirectories { setup.directories }
 
   init(_ setup: ConformanceSetup, timeout: Duration, cancel: CancelSignal) {
@@ -59,6 +62,8 @@ final class ConformanceBench {
       wire += engine.takeWire()
     }
     others = []
+    for directory in workDirectories { FileTree.remove(directory) }
+    workDirectories = []
     if let shared { wire += shared.takeWire() }
     return wire
   }

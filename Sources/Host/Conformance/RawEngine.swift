@@ -17,7 +17,8 @@ final class RawEngine {
       switch self {
       case .status(let code): "exit status \(code)"
       case .signal(let number): "killed by \(SignalNames.name(number))"
-      case .notStarted(let step, let code): "it could not be started (\(step.rawValue): \(String(cString: strerror(code))))"
+      case .notStarted(let step, let code):
+        "it could not be started (\(step.rawValue): \(String(cString: strerror(code))))"
       }
     }
   }

@@ -13,7 +13,8 @@ extension ConformanceCheck {
       let name = "no-model\(ending)"
       let path = FilePath.join(bench.directories.root, name)
       if FilePath.kind(path) == nil {
-        try ConformanceFiles.write(Array(repeating: Array("this is no model\n".utf8), count: 300).flatMap { $0 }, to: path)
+        try ConformanceFiles.write(
+          Array(repeating: Array("this is no model\n".utf8), count: 300).flatMap { $0 }, to: path)
       }
       let model: JSONValue = [
         "id": .string(name), "files": [["role": "model", "path": .string(path)]],
@@ -30,7 +31,8 @@ extension ConformanceCheck {
     },
     ConformanceCheck(
       "model-load", "model/load", limit: .seconds(45),
-      demands: "With model-residency, a model is loaded, loaded again at once, unloaded, unloaded again, and loaded once more."
+      demands:
+        "With model-residency, a model is loaded, loaded again at once, unloaded, unloaded again, and loaded once more."
     ) { bench in
       let engine = try bench.ready()
       try bench.require(.modelResidency, engine)
@@ -55,7 +57,8 @@ extension ConformanceCheck {
           engine.request(Method.modelUnload, ["model": ["id": .string(model.id)]]), to: what, within: .seconds(15))
         guard result == .object([:]) else {
           throw ConformanceFault(
-            expected: "the result {} of model/unload", got: Evidence.text(result), advice: "answer with an empty object")
+            expected: "the result {} of model/unload", got: Evidence.text(result), advice: "answer with an empty object"
+          )
         }
       }
       try load("model/load")
