@@ -7,6 +7,7 @@ checks blame nobody, and the real plugins pass.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -103,8 +104,10 @@ class Proof:
             states = {entry["id"]: entry["state"] for entry in json.loads(listed.stdout)["models"]}
             if states.get(model) not in ("ready", "unverified"):
                 raise Skip(f"the model {model} is not in {home}")
-            arguments = ["--model", model]
-        report, failed = verdict(directory, home or self.home, *arguments)
+            # Real models share few processors with whatever else is tested: one at a time, with patience.
+            arguments = ["--model", model, "--timeout", "150s"]
+        with self.lock if model else contextlib.nullcontext():
+            report, failed = verdict(directory, home or self.home, *arguments)
         assert not failed, told(failed)
         assert any(check["name"] == "job" and check["result"] == "passed" for check in report["checks"]), "no job was run"
 

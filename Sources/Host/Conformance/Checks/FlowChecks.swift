@@ -12,7 +12,7 @@ extension ConformanceCheck {
       try bench.prepare(engine, model)
       let running = try bench.start(engine, work, model, credit: 2)
       let state = { engine.watch.jobs[running.id] }
-      try engine.wait(ConformanceBench.jobPatience) { (state()?.chunks ?? 2) >= 2 || state()?.hasEnded ?? true }
+      try engine.wait(bench.jobPatience) { (state()?.chunks ?? 2) >= 2 || state()?.hasEnded ?? true }
       if state()?.hasEnded == false { try engine.settle("ping while the job waits for credit") }
       let seen = state()?.chunks ?? 0
       guard seen <= 2 else {
@@ -67,7 +67,7 @@ extension ConformanceCheck {
       try bench.prepare(engine, model)
       let running = try bench.start(engine, work, model, credit: 1)
       defer { FileTree.remove(running.directory) }
-      try engine.wait(ConformanceBench.jobPatience) { (engine.watch.jobs[running.id]?.chunks ?? 1) >= 1 }
+      try engine.wait(bench.jobPatience) { (engine.watch.jobs[running.id]?.chunks ?? 1) >= 1 }
       engine.notify(Method.jobCancel, ["jobId": .string(running.id)])
       // No more credit is given: what is not cancelled would wait for ever.
       let answer = try engine.answer(
@@ -150,10 +150,11 @@ extension ConformanceCheck {
       guard count > 1 else { throw ConformanceStop.skip("the engine takes one job at a time") }
       try bench.prepare(engine, model)
       // Without credit jobs with chunks are all under way when the cancel comes.
-      let running = try (0..<count).map { _ in try bench.start(engine, work, model, credit: bench.creditWorks ? 0 : 64) }
+      let credit = bench.creditWorks ? 0 : defaultChunkCredit
+      let running = try (0..<count).map { _ in try bench.start(engine, work, model, credit: credit) }
       engine.notify(Method.jobCancel, ["jobId": .string(running[0].id)])
       for one in running {
-        let answer = try bench.finish(one, on: engine, within: .seconds(30))
+        let answer = try bench.finish(one, on: engine, within: bench.jobPatience)
         if case .result = answer { continue }
         guard one.id == running[0].id, answer.isCancelled else {
           throw ConformanceFault(

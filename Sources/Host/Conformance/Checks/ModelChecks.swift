@@ -20,7 +20,7 @@ extension ConformanceCheck {
         "id": .string(name), "files": [["role": "model", "path": .string(path)]],
       ]
       let id = engine.request(Method.modelLoad, ["model": model])
-      let answer = try engine.answer(id, to: "model/load of a text file", within: .seconds(15))
+      let answer = try engine.answer(id, to: "model/load of a text file", within: .seconds(15) * bench.scale)
       guard case .failure(let error) = answer, error.failureClass == .badInput || error.failureClass == .unsupported
       else {
         throw ConformanceFault(
@@ -44,7 +44,7 @@ extension ConformanceCheck {
       }
       func load(_ what: String) throws {
         let result = try engine.result(
-          engine.request(Method.modelLoad, ["model": model.json]), to: what, within: .seconds(30))
+          engine.request(Method.modelLoad, ["model": model.json]), to: what, within: .seconds(30) * bench.scale)
         for name in ["memoryBytes", "deviceBytes", "contextLength"] where result[name] != nil {
           guard result[name]?.uint != nil else {
             throw ConformanceFault(
@@ -54,7 +54,8 @@ extension ConformanceCheck {
       }
       func unload(_ what: String) throws {
         let result = try engine.result(
-          engine.request(Method.modelUnload, ["model": ["id": .string(model.id)]]), to: what, within: .seconds(15))
+          engine.request(Method.modelUnload, ["model": ["id": .string(model.id)]]), to: what,
+          within: .seconds(15) * bench.scale)
         guard result == .object([:]) else {
           throw ConformanceFault(
             expected: "the result {} of model/unload", got: Evidence.text(result), advice: "answer with an empty object"
