@@ -162,6 +162,7 @@ extension ConformanceCheck {
             got: "\(one.id): \(answer.text)", advice: "keep the state of each job apart, by its jobId")
         }
       }
+      try engine.expectAlive(after: "jobs that ran at a time")
     },
   ]
 }
@@ -180,7 +181,8 @@ extension ConformanceBench {
         advice: "look at the cancelled mark of a job at every step of its work; the host kills the process after "
           + "cancelGrace (\(DurationText.text(manifest.timeouts.cancelGrace)))")
     }
-    if case .result = answer { return }
+    // A cancel that came too late must not be found out by the next check.
+    if case .result = answer { return try engine.expectAlive(after: "job/cancel for a job that has ended") }
     guard answer.isCancelled else {
       throw ConformanceFault(
         expected: "the error -32800, or the result of a job that was just done", got: answer.text,
