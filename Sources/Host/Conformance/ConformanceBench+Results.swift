@@ -15,7 +15,8 @@ extension ConformanceBench {
         "give members the types of the table of job/run")
     }
     if let usage = parsed.usage?.object, usage.values.contains(where: { $0.double == nil }) {
-      report("result-shape", "usage with numbers by name", Evidence.text(result), "leave out of usage what is no number")
+      report(
+        "result-shape", "usage with numbers by name", Evidence.text(result), "leave out of usage what is no number")
     }
     var output = parsed.output
     if let file = parsed.outputFile {
@@ -144,7 +145,9 @@ enum OutputShape {
   }
 
   private static func transcript(_ output: JSONValue) -> String? {
-    guard output["text"]?.string != nil, output["language"]?.string != nil else { return "text and language are strings" }
+    guard output["text"]?.string != nil, output["language"]?.string != nil else {
+      return "text and language are strings"
+    }
     guard let duration = output["duration"]?.double, duration >= 0 else { return "duration is a number of seconds" }
     guard let segments = (output["segments"] ?? []).array else { return "segments is a list" }
     let isWhole = segments.allSatisfy { segment in

@@ -59,7 +59,9 @@ package struct ConformanceJob: Sendable, Equatable {
         job.inputs = [.tone(seconds: 20, member: "inputUrl")]
       }
     case .audioTTS:
-      if let text = task["text"]?.string { task["text"] = .string(Array(repeating: text, count: 40).joined(separator: " ")) }
+      if let text = task["text"]?.string {
+        task["text"] = .string(Array(repeating: text, count: 40).joined(separator: " "))
+      }
     case .image: task["steps"] = 20
     case .video: task["seconds"] = 20
     }

@@ -38,7 +38,8 @@ struct ConformanceRun {
   private static func fault(_ diagnostics: [SourceDiagnostic]) -> ConformanceFault {
     ConformanceFault(
       expected: "a plugin that the host can use",
-      got: diagnostics.map { "\($0)" }.joined(separator: "\n"), advice: "correct plugin.yaml, and see `stoker plugins lint`")
+      got: diagnostics.map { "\($0)" }.joined(separator: "\n"),
+      advice: "correct plugin.yaml, and see `stoker plugins lint`")
   }
 
   private func outcome(

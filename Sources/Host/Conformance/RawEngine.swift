@@ -17,7 +17,8 @@ final class RawEngine {
       switch self {
       case .status(let code): "exit status \(code)"
       case .signal(let number): "killed by \(SignalNames.name(number))"
-      case .notStarted(let step, let code): "it could not be started (\(step.rawValue): \(String(cString: strerror(code))))"
+      case .notStarted(let step, let code):
+        "it could not be started (\(step.rawValue): \(String(cString: strerror(code))))"
       }
     }
   }
@@ -240,7 +241,7 @@ final class RawEngine {
       case .failed(let step, let code): exit = .notStarted(step, code)
       case .exited(let code, _): exit = .status(code)
       case .signaled(let signal, _, _): exit = .signal(signal)
-      case .swept: break
+      case .sandbox, .exceededProcesses, .swept: break
       }
     }
     if read.ended, exit == nil { exit = .signal(SIGKILL) }

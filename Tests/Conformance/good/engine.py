@@ -1,5 +1,5 @@
 """An engine without a fault, written from Docs/Protocol.md alone. Tests/Conformance/run.py breaks it in one place at a time."""
-import hashlib, json, os, sys, threading, wave
+import json, os, struct, sys, threading
 
 if sys.stdin.isatty():
     print("good is an engine for stoker: test it with `stoker plugins test`", file=sys.stderr)
@@ -82,14 +82,16 @@ def speech(job, task):
     if type(task.get("text")) is not str:
         raise bad("task.text must be a string.")
     path = os.path.join(job["directory"], "speech.wav")
-    with wave.open(path, "wb") as file:
-        file.setparams((1, 2, 16000, 0, "NONE", ""))
+    import hashlib  # here, so that the start is quick
+
+    sound = b"\0\0" * 4000
+    head = struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", 36 + len(sound), b"WAVEfmt ", 16, 1, 1, 16000, 32000, 2, 16, b"data", len(sound))
+    data = head + sound
+    with open(path, "wb") as file:
         for step in range(4):
             check(job)
-            file.writeframes(b"\0\0" * 1000)
+            file.write(data[step * 2100:(step + 1) * 2100])
             progress(job, step + 1, 4)
-    with open(path, "rb") as file:
-        data = file.read()
     made = {"name": "speech.wav", "contentType": "audio/wav", "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     return {"output": {"ext": "wav", "duration": 0.25, "sampleRate": 16000, "channels": 1}, "artifacts": [made]}
 

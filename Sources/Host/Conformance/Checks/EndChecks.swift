@@ -5,7 +5,8 @@ extension ConformanceCheck {
   static let endChecks: [ConformanceCheck] = [
     ConformanceCheck(
       "shutdown", "shutdown", limit: .seconds(20),
-      demands: "`shutdown` is answered with {}, and the process is gone with status 0 within its clock, with every child process."
+      demands:
+        "`shutdown` is answered with {}, and the process is gone with status 0 within its clock, with every child process."
     ) { bench in
       let engine = try bench.fresh()
       if !bench.proven.isEmpty { try bench.completeProven(engine) }
@@ -60,7 +61,8 @@ extension ConformanceCheck {
     },
     ConformanceCheck(
       "host-death", "The process", limit: .seconds(25),
-      demands: "When the host dies in the middle of a job, the engine and everything that it has started are gone at once."
+      demands:
+        "When the host dies in the middle of a job, the engine and everything that it has started are gone at once."
     ) { bench in
       let engine = bench.proven.isEmpty ? try bench.fresh() : try bench.busy()
       let pids = ([engine.pid].compactMap { $0 } + ProcessTable.descendants(of: engine.process.monitorPID).map(\.pid))
@@ -84,7 +86,8 @@ extension ConformanceCheck {
       guard seen.status == 64, !seen.errors.isEmpty else {
         let status = seen.status.map { "exit status \($0)" } ?? "it still ran after 5 seconds"
         throw ConformanceFault(
-          expected: "exit status 64, and what it is on stderr", got: "\(status); on stderr: \(Evidence.text(seen.errors))",
+          expected: "exit status 64, and what it is on stderr",
+          got: "\(status); on stderr: \(Evidence.text(seen.errors))",
           advice: "look whether stdin is a terminal before anything else")
       }
     },
