@@ -62,8 +62,9 @@ struct PluginHistoryTests {
       let record = record(directory)
       let long = String(repeating: "x", count: 5000)
       var largest = 0
-      for number in 1...1500 {
-        record.note("crashed", "\(number) \(long)", evidence: ["stderr": [.string(String(repeating: "y", count: 30_000))]])
+      for number in 1...450 {
+        record.note(
+          "crashed", "\(number) \(long)", evidence: ["stderr": [.string(String(repeating: "y", count: 30_000))]])
         let attributes = try FileManager.default.attributesOfItem(atPath: directory + "/chaos.jsonl")
         largest = max(largest, (attributes[.size] as? Int) ?? 0)
       }
