@@ -1,3 +1,4 @@
+import ArgumentParser
 import Foundation
 import PluginProtocol
 import Testing
@@ -16,15 +17,22 @@ struct QuarantineTests {
 
   @Test func theTableIsAligned() {
     let quarantined: [JSONValue] = [
-      ["name": "llama", "contentHash": .string(String(repeating: "ab", count: 32)), "since": "1970-01-01T00:00:00.000Z",
-        "reason": "it died 5 times in 180 s; last: SIGSEGV"],
-      ["name": "a-much-longer-name", "contentHash": "0123456789abcdef", "since": "1970-01-01T00:00:04.000Z", "reason": "x"],
+      [
+        "name": "llama", "contentHash": .string(String(repeating: "ab", count: 32)),
+        "since": "1970-01-01T00:00:00.000Z",
+        "reason": "it died 5 times in 180 s; last: SIGSEGV",
+      ],
+      [
+        "name": "a-much-longer-name", "contentHash": "0123456789abcdef", "since": "1970-01-01T00:00:04.000Z",
+        "reason": "x",
+      ],
     ]
     let lines = Quarantines.table(quarantined, now: 5000).lines(for: Transcript().console())
     #expect(lines.count == 3 && lines[0].hasPrefix("PLUGIN"))
     #expect(lines[1].contains("abababababab ") && lines[1].contains("5 s ago") && lines[1].contains("SIGSEGV"))
     let columns = lines.map { $0.range(of: $0.hasPrefix("PLUGIN") ? "HASH" : $0.hasPrefix("llama") ? "abab" : "0123") }
-    #expect(Set(zip(lines, columns).map { $0.distance(from: $0.startIndex, to: $1?.lowerBound ?? $0.endIndex) }).count == 1)
+    #expect(
+      Set(zip(lines, columns).map { $0.distance(from: $0.startIndex, to: $1?.lowerBound ?? $0.endIndex) }).count == 1)
   }
 
   @Test func evidenceIsReadable() {
@@ -34,8 +42,11 @@ struct QuarantineTests {
     ]
     #expect(EvidenceText.lines(QuarantineTests.evidence) == expected)
     let story: JSONValue = ["class": "engine_fault", "message": "it died", "evidence": QuarantineTests.evidence]
-    #expect(EvidenceText.lines([story, story]) == (["it died"] + expected.map { "  " + $0 }) + (["it died"] + expected.map { "  " + $0 }))
-    #expect(EvidenceText.lines("text") == nil && EvidenceText.lines(["a", "b"]) == nil && EvidenceText.lines([:]) == nil)
+    #expect(
+      EvidenceText.lines([story, story]) == (["it died"] + expected.map { "  " + $0 })
+        + (["it died"] + expected.map { "  " + $0 }))
+    #expect(
+      EvidenceText.lines("text") == nil && EvidenceText.lines(["a", "b"]) == nil && EvidenceText.lines([:]) == nil)
   }
 
   @Test func inspectShowsTheLastCrashAndAJobWhatItWaitsFor() throws {
@@ -48,12 +59,14 @@ struct QuarantineTests {
         ], ["at": "1970-01-01T00:00:01.000Z", "event": "quarantined", "detail": "it died 5 times"],
       ],
     ]
-    let text = PluginScreen.details(answer, now: 5000, for: Transcript().console(terminal: true)).joined(separator: "\n")
+    let text = PluginScreen.details(answer, now: 5000, for: Transcript().console(terminal: true)).joined(
+      separator: "\n")
     for expected in [
       "crashed (pid 7): killed by SIGABRT", "the last crash, 5 s ago", "assertion failed␛[2J", "quarantined: it died 5",
     ] { #expect(text.contains(expected), "\(expected) is not in \(text)") }
     let job = try JobView(["job": ["id": "j", "state": "queued", "waitsFor": "no plugin here serves it"]])
-    #expect(JobDetails(job: job, now: 0).text(for: Transcript().console()).contains("waits       no plugin here serves it"))
+    #expect(
+      JobDetails(job: job, now: 0).text(for: Transcript().console()).contains("waits       no plugin here serves it"))
   }
 
   @Test func marksAreChangedWithoutAWorker() throws {

@@ -24,6 +24,12 @@ package final class PluginHistoryFile: Sendable {
     var lines = 0
     var bytes = 0
     var hasFailed = false
+    /// Lines that are not written yet; one thread at a time writes, the others leave theirs to it.
+    var queue: [[UInt8]] = []
+    var isWriting = false
+    /// What is kept as of the newest event.
+    var history: [PluginRecord.Event] = []
+    var counters = PluginRecord.Counters()
   }
   private let path: String
   private let problem: @Sendable (String) -> Void
@@ -41,7 +47,8 @@ package final class PluginHistoryFile: Sendable {
   package static func open(
     _ name: String, in directory: String, problem: @escaping @Sendable (String) -> Void
   ) -> PluginHistoryFile? {
-    let isName = !name.isEmpty && name.utf8.count <= 40
+    let isName =
+      !name.isEmpty && name.utf8.count <= 40
       && name.utf8.allSatisfy { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2D }
     guard isName else { return nil }
     mkdir(directory, 0o700)
@@ -64,15 +71,19 @@ package final class PluginHistoryFile: Sendable {
   package func load() -> Kept {
     var kept = Kept(events: [], counters: PluginRecord.Counters())
     guard let bytes = try? SafeFile.read(path, maxBytes: PluginHistoryFile.readable).bytes else { return kept }
-    var last: Int64 = 0
+    var numbers: Set<Int64> = []
+    var newest: Int64 = 0
     for line in bytes.split(separator: 0x0A) {
       guard let json = try? JSONValue(parsing: Array(line)), let event = PluginRecord.Event(json: json),
-        event.number > last
+        numbers.insert(event.number).inserted
       else { continue }
-      last = event.number
       kept.events.append(event)
+      guard event.number > newest else { continue }
+      newest = event.number
       if let totals = json["totals"] { kept.counters = PluginRecord.Counters(json: totals) }
     }
+    // Of two events at one time the later one may have been written first.
+    kept.events.sort { $0.number < $1.number }
     PluginRecord.trim(&kept.events)
     return kept
   }
@@ -82,29 +93,57 @@ package final class PluginHistoryFile: Sendable {
   /// - Parameter history: all events that are kept, this one included: what the file is made of when it is written anew.
   func append(_ event: PluginRecord.Event, _ counters: PluginRecord.Counters, of history: [PluginRecord.Event]) {
     let line = PluginHistoryFile.line(event, counters)
-    let isFull = state.withLock { state in
-      state.lines += 1
-      state.bytes += line.count
+    let mustWrite = state.withLock { state in
+      if event.number > state.history.last?.number ?? 0 { (state.history, state.counters) = (history, counters) }
+      // Behind a disk that stands still no more is kept than memory keeps anyway.
+      if state.queue.count == PluginRecord.historyKept { state.queue.removeFirst() }
+      state.queue.append(line)
+      defer { state.isWriting = true }
+      return !state.isWriting
+    }
+    guard mustWrite else { return }
+    while let step = nextStep() {
+      do {
+        switch step {
+        case .add(let lines): try add(lines)
+        case .rewrite(let all): try SmallFile.write(all, to: path, mode: 0o600)
+        }
+      } catch {
+        let isFirst = state.withLock { state in
+          defer { state.hasFailed = true }
+          return !state.hasFailed
+        }
+        if isFirst { problem("its history cannot be kept: \(error)") }
+      }
+    }
+  }
+
+  private enum Step {
+    case add([UInt8])
+    case rewrite([UInt8])
+  }
+
+  private func nextStep() -> Step? {
+    let next: (lines: [UInt8], whole: (events: [PluginRecord.Event], PluginRecord.Counters)?)? = state.withLock {
+      state in
+      guard !state.queue.isEmpty else {
+        state.isWriting = false
+        return nil
+      }
+      let lines = state.queue.flatMap(\.self)
+      state.lines += state.queue.count
+      state.bytes += lines.count
+      state.queue = []
       guard state.lines > PluginHistoryFile.longest.lines || state.bytes > PluginHistoryFile.longest.bytes else {
-        return false
+        return (lines, nil)
       }
-      state.lines = history.count
-      state.bytes = 0
-      return true
+      return (lines, (state.history, state.counters))
     }
-    do {
-      guard isFull else { return try add(line) }
-      // Whoever appends at the same time finds this file or the new one; a number that comes twice is read once.
-      let all = history.flatMap { PluginHistoryFile.line($0, counters) }
-      try SmallFile.write(all, to: path, mode: 0o600)
-      state.withLock { $0.bytes += all.count }
-    } catch {
-      let isFirst = state.withLock { state in
-        defer { state.hasFailed = true }
-        return !state.hasFailed
-      }
-      if isFirst { problem("its history cannot be kept: \(error)") }
-    }
+    guard let next else { return nil }
+    guard let (events, counters) = next.whole else { return .add(next.lines) }
+    let all = events.flatMap { PluginHistoryFile.line($0, counters) }
+    state.withLock { ($0.lines, $0.bytes) = (events.count, all.count) }
+    return .rewrite(all)
   }
 
   private func add(_ line: [UInt8]) throws {

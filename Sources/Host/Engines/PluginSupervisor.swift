@@ -365,7 +365,8 @@ package final class PluginSupervisor: Sendable {
         "it died \(context.restart.quarantineDeaths) times in \(context.restart.quarantineWindow.short); last: \(diagnosis)"
       context.log.write(
         .error, plugin.name,
-        "quarantined: \(reason). Lift it with `stoker plugins quarantine lift \(plugin.name)`, or by a change of the plugin")
+        "quarantined: \(reason). Lift it with `stoker plugins quarantine lift \(plugin.name)`, or by a change of the plugin"
+      )
       outOfService(.quarantined(reason))
       return false
     case .restart(let delay):

@@ -34,7 +34,8 @@ struct WaitReason {
     guard let inService = serving.filter({ $0.supervisor != nil }).nonEmpty else {
       let what = "\(lane.kind.cliName) model \(lane.model)"
       if let off = serving.first {
-        return "plugin \(off.entry.name) serves \(what) but is out of service: \(off.outOfService ?? "it is not ready"); "
+        return
+          "plugin \(off.entry.name) serves \(what) but is out of service: \(off.outOfService ?? "it is not ready"); "
           + "the job waits for it, until its deadline if it has one"
       }
       return "no plugin here serves \(what) any more; the job waits for one, until its deadline if it has one; "

@@ -17,8 +17,9 @@ enum EvidenceText {
 
   /// One process: how it ended, its last lines of stderr, the last frames on its pipes.
   private static func process(_ evidence: JSONValue) -> [String]? {
-    guard evidence["stderr"]?.array != nil || evidence["wire"]?.array != nil || evidence["signal"] != nil
-      || evidence["exitStatus"] != nil || evidence["killedFor"] != nil
+    guard
+      evidence["stderr"]?.array != nil || evidence["wire"]?.array != nil || evidence["signal"] != nil
+        || evidence["exitStatus"] != nil || evidence["killedFor"] != nil
     else { return nil }
     var facts: [String] = []
     if let pid = evidence["pid"]?.int { facts.append("pid \(pid)") }

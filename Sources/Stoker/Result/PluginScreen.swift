@@ -61,7 +61,8 @@ enum PluginScreen {
     let crash = answer["history"]?.array?.last { $0["evidence"] != nil }
     if let crash, let evidence = crash["evidence"].flatMap(EvidenceText.lines) {
       lines.append(
-        console.shown("the last crash, \(Human.relative(crash["at"]?.string, now: now)): \(crash["detail"]?.string ?? "")"))
+        console.shown(
+          "the last crash, \(Human.relative(crash["at"]?.string, now: now)): \(crash["detail"]?.string ?? "")"))
       for line in evidence { lines.append("  " + console.shown(line)) }
     }
     let stderr = strings(answer["stderr"])

@@ -62,13 +62,18 @@ struct PluginHistoryTests {
       let record = record(directory)
       let long = String(repeating: "x", count: 5000)
       var largest = 0
-      for number in 1...1500 {
-        record.note("crashed", "\(number) \(long)", evidence: ["stderr": [.string(String(repeating: "y", count: 30_000))]])
+      // Past the bound in bytes, then past the one in lines.
+      for number in 1...450 {
+        let evidence: JSONValue = ["stderr": [.string(String(repeating: "y", count: 30_000))]]
+        record.note("crashed", "\(number) \(long)", evidence: number <= 45 ? evidence : nil)
         let attributes = try FileManager.default.attributesOfItem(atPath: directory + "/chaos.jsonl")
         largest = max(largest, (attributes[.size] as? Int) ?? 0)
+        if number == 45 {
+          #expect(record.snapshot.history.filter { $0.evidence != nil }.count == PluginRecord.evidenceKept)
+          #expect(self.record(directory).snapshot.history == record.snapshot.history)
+        }
       }
       #expect(record.snapshot.history.count == PluginRecord.historyKept)
-      #expect(record.snapshot.history.filter { $0.evidence != nil }.count == PluginRecord.evidenceKept)
       #expect(largest <= PluginHistoryFile.longest.bytes + 40_000, "\(largest)")
       let again = self.record(directory).snapshot.history
       #expect(again == record.snapshot.history)

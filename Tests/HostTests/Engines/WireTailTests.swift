@@ -62,8 +62,11 @@ struct WireRedactionTests {
   private func redact(_ text: String) -> String { WireRedaction.redact(Array(text.utf8)) }
 
   @Test(arguments: [
-    (#"{"id":1,"params":{"task":{"prompt":"secret"},"model":"m"}}"#, #"{"id":1,"params":{"task":"[hidden: 19 bytes]","model":"m"}}"#),
-    (#"{"config" : {"key":"secret, \"}"} ,"a":[1,2]}"#, #"{"config":"[hidden: 22 bytes]" ,"a":[1,2]}"#),
+    (
+      #"{"id":1,"params":{"task":{"prompt":"secret"},"model":"m"}}"#,
+      #"{"id":1,"params":{"task":"[hidden: 19 bytes]","model":"m"}}"#
+    ),
+    (#"{"config" : {"key":"secret, \"}"} ,"a":[1,2]}"#, #"{"config":"[hidden: 21 bytes]" ,"a":[1,2]}"#),
     (#"{"task":[{"a":"secret"},["secret"]],"b":1}"#, #"{"task":"[hidden: 27 bytes]","b":1}"#),
     (#"{"text":"secret","seq":1}"#, #"{"text":"[hidden: 8 bytes]","seq":1}"#),
     (#"{"data":17,"seq":1}"#, #"{"data":"[hidden: 2 bytes]","seq":1}"#),
@@ -89,7 +92,8 @@ struct WireRedactionTests {
 
   /// Whatever the bytes are, nothing of a hidden value passes and the end is reached.
   @Test func anyBeginningOfAFrameIsSafe() {
-    let frame = Array(#"{"jsonrpc":"2.0","id":7,"params":{"config":{"token":"s3cret"},"task":{"p":"s3cret"},"x":1}}"#.utf8)
+    let frame = Array(
+      #"{"jsonrpc":"2.0","id":7,"params":{"config":{"token":"s3cret"},"task":{"p":"s3cret"},"x":1}}"#.utf8)
     for count in 0...frame.count {
       #expect(!WireRedaction.redact(Array(frame[..<count])).contains("s3"))
     }

@@ -64,7 +64,8 @@ struct BlameTests {
     blame.restore(jobID(1), [attempt(1, JobFailure(errorClass: "lost", message: "the host ended"))])
     #expect(!blame.isSuspect(jobID(1)))
     blame.restore(
-      jobID(2), [attempt(1, story("a", .shared)), attempt(2, JobFailure(errorClass: "lost", message: "the host ended"))])
+      jobID(2),
+      [attempt(1, story("a", .shared)), attempt(2, JobFailure(errorClass: "lost", message: "the host ended"))])
     #expect(blame.isSuspect(jobID(2)))
     #expect(blame.rule(jobID(2), .died(inHand: 1), story: story("b")) == .poison)
     #expect(blame.stories(jobID(2)).map(\.message) == ["a", "b"])
