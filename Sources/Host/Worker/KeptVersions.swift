@@ -55,9 +55,10 @@ package final class KeptVersions: Sendable {
 
   /// Keeps the version that lies in the plugin's directory, if that is still the one given. Blocks.
   ///
+  /// - Parameter checkpoint: throws to end the copying.
   /// - Returns: false when it is kept already, or lies there no more.
-  /// - Throws: `ArchiveError`, and nothing is kept of it.
-  func keep(_ plugin: Plugin) throws -> Bool {
+  /// - Throws: `ArchiveError`, or what `checkpoint` throws; then nothing is kept of it.
+  func keep(_ plugin: Plugin, checkpoint: @escaping () throws -> Void = {}) throws -> Bool {
     guard !isKept(plugin), version(plugin.name)?.origin != plugin.fingerprint else { return false }
     let before = TreeStamp(of: plugin.directory)
     guard isThere(plugin) else { return false }
@@ -74,6 +75,7 @@ package final class KeptVersions: Sendable {
     var limits = ArchiveLimits()
     limits.unpackedBytes = KeptVersions.copiedBytes
     var copy = DirectoryCopy(limits: limits)
+    copy.checkpoint = checkpoint
     let named = Set(plugin.files.map { String($0.dropFirst(plugin.directory.utf8.count + 1)) })
     copy.way = { path, bytes in bytes > KeptVersions.copiedFile && !named.contains(path) ? .link : .copy }
     let target = FilePath.join(staging, plugin.name)

@@ -53,8 +53,7 @@ package enum PluginChange: Sendable, Equatable {
     guard isWhole || known.unsettled == stamp else { return .wait }
     if let plugin = entry.plugin {
       if let objection {
-        return isOperators || !known.isServing
-          ? .off(objection) : .turnDown("version \(plugin.manifest.version) \(objection)")
+        return isOperators || !known.isServing ? .off(objection) : .turnDown(objection)
       }
       if known.isServing, known.serving == plugin.fingerprint { return .back }
       return known.isServing && known.hasStarted ? .prove : .serve

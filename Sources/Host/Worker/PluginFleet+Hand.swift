@@ -32,7 +32,7 @@ extension PluginFleet {
   private func retry(_ name: String) -> PluginTrial? {
     guard let member = member(name), let trial = member.trial, trial.state != .proving, let plugin = member.entry.plugin
     else { return nil }
-    let stamp = TreeStamp(of: member.entry.path)
+    let stamp = TreeStamp(of: member.entry.directory)
     return state.withLock { state in
       guard var member = state.members[name], member.supervisor != nil, member.trial?.number == trial.number else {
         return nil

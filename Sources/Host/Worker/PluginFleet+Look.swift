@@ -120,7 +120,7 @@ extension PluginFleet {
         hash = try? plugin.contentHash()
       }
       // Nobody asks what an unchanged directory without a history is like.
-      let stamp = isOld && old?.refused == nil && old?.unsettled == nil ? nil : TreeStamp(of: entry.path)
+      let stamp = isOld && old?.refused == nil && old?.unsettled == nil ? nil : TreeStamp(of: entry.directory)
       return Finding(
         entry: entry, stamp: stamp ?? TreeStamp(of: ""), hash: hash, hasTwin: counts[entry.name, default: 0] > 1)
     }

@@ -164,9 +164,11 @@ extension PluginFleet {
   func keep(_ plugin: Plugin) async {
     guard let kept else { return }
     do {
-      guard try await onBlockingThread({ _ in try kept.keep(plugin) }) else { return }
+      guard try await onBlockingThread({ cancel in try kept.keep(plugin) { try cancel.check() } }) else { return }
       let living = state.withLock { $0.living.values.map(\.plugin).filter { $0.name == plugin.name } }
       kept.prune(plugin.name, inUse: living)
+    } catch is CancellationError {
+      return
     } catch {
       log.write(
         .warn, plugin.name,

@@ -65,7 +65,7 @@ package final class PluginFleet: Sendable {
   }
 
   /// Time between two looks at a directory that is being written.
-  static let settle: Duration = .milliseconds(300)
+  static let settle: Duration = .milliseconds(600)
   /// What was turned down is looked at again after this, each time twice as long.
   static let firstPause: Duration = .milliseconds(500)
   static let longestPause: Duration = .seconds(60)
