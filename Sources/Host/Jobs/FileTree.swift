@@ -7,7 +7,7 @@
 /// Directories that engines filled: walked by descriptor, so that a link put in the way leads nowhere else.
 package enum FileTree {
   /// The entries of a directory; none when it cannot be read.
-  static func names(in path: String) -> [String] {
+  package static func names(in path: String) -> [String] {
     let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     guard descriptor >= 0 else { return [] }
     return names(descriptor).map { String(decoding: $0.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self) }

@@ -9,6 +9,19 @@ package struct EngineLaunchFactory: Sendable {
   /// The host's own environment, of which an engine gets only what was asked for and granted.
   package var environment: [String: String]
   package var hostVersion: String
+  /// Makes those who see the wire of a process of the plugin.
+  package var observers: @Sendable (Plugin) -> [any WireObserver] = { _ in [] }
+
+  package init(
+    layout: HomeLayout, configuration: HostConfiguration, resources: MachineResources, environment: [String: String],
+    hostVersion: String
+  ) {
+    self.layout = layout
+    self.configuration = configuration
+    self.resources = resources
+    self.environment = environment
+    self.hostVersion = hostVersion
+  }
 
   /// - Throws: `SourceDiagnostics` when the operator's settings do not fit the manifest; `HomeError` when a directory
   ///   cannot be made.
@@ -27,7 +40,7 @@ package struct EngineLaunchFactory: Sendable {
     let temporary = try makeTemporary(in: own, slot: slot)
     let threads = min(manifest.cpuThreads ?? .max, configuration.resources.cpuThreads ?? resources.cpuThreads)
     let memory = configuration.resources.memory.map(UInt64.init) ?? resources.memoryBytes
-    return EngineLaunch(
+    var launch = EngineLaunch(
       process: ProcessSpec(
         launcher: layout.launcher, command: plugin.arguments,
         environment: engineEnvironment(manifest, settings, home: home, temporary: temporary, devices: devices),
@@ -45,6 +58,8 @@ package struct EngineLaunchFactory: Sendable {
           cpuThreads: max(1, threads), devices: devices.resources, memoryBytes: memory)),
       limits: SessionLimits(manifest.timeouts), shutdownGrace: min(manifest.timeouts.shutdown, .seconds(2)),
       temporaryDirectory: temporary)
+    launch.observers = observers(plugin)
+    return launch
   }
 
   /// One for each process: the old version of a changed plugin may end while the new one runs in the same slot.

@@ -11,12 +11,15 @@ struct PluginsCommand: AsyncParsableCommand {
         stoker plugins
         stoker plugins inspect llama
         stoker plugins lint ./my-plugin
+        stoker plugins new my-plugin --language python --kind llm
         stoker plugins test ./my-plugin
+        stoker plugins run ./my-plugin --prompt "hello there"
       """,
     subcommands: [
       PluginsListCommand.self, PluginsInspectCommand.self, PluginsRestartCommand.self, PluginsEnableCommand.self,
       PluginsDisableCommand.self, PluginsLintCommand.self,
-      PluginsTestCommand.self,
+      PluginsTestCommand.self, PluginsNewCommand.self, PluginsRunCommand.self,
+      PluginsReplayCommand.self,
     ],
     defaultSubcommand: PluginsListCommand.self)
 }

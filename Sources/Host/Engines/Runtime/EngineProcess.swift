@@ -15,14 +15,17 @@ package final class EngineProcess: Sendable {
   /// The kernel's count of out-of-memory kills when the process was started.
   let oomKills: UInt64?
   let emit: @Sendable (EngineEvent) -> Void
+  /// Who sees the wire.
+  let observers: [any WireObserver]
   let wake: WakeSource
   let core: Mutex<EngineCore>
 
   init(
     process: SpawnedProcess, command: ProcessSpec, limits: SessionLimits, clock: any HostClock,
-    emit: @escaping @Sendable (EngineEvent) -> Void
+    observers: [any WireObserver] = [], emit: @escaping @Sendable (EngineEvent) -> Void
   ) throws(SpawnError) {
     self.process = process
+    self.observers = observers
     self.command = command
     oomKills = OOMKillCounter.read()
     self.limits = limits
@@ -222,8 +225,9 @@ package final class EngineProcess: Sendable {
       let needsThread: Bool = core.withLock { core in
         core.isWriting = false
         if count > 0 {
-          core.queue.advance(count)
-          core.stdinMovedAt = clock.now()
+          let now = clock.now()
+          core.stdinMovedAt = now
+          if let frame = core.queue.advance(count) { observe(sent: frame, at: now) }
           return false
         }
         core.queue.advance(0)

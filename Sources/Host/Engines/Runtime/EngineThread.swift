@@ -239,6 +239,7 @@ struct EngineThread {
     var effects: [EngineCore.Effect] = []
     framer.feed(bytes) { event in
       owner.core.withLock { core in
+        owner.observe(received: event, at: now)
         effects += core.absorb(core.session.receive(event, now: now), now: now)
       }
     }
