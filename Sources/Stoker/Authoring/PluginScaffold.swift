@@ -100,7 +100,9 @@ struct PluginScaffold {
     guard case .success(let resolved) = FilePath.resolve(path), let kind = FilePath.kind(resolved) else {
       throw CLIError(.failed, class: "installation", "\(path) is missing; install Stoker again with `make install`")
     }
-    guard kind == .directory else { return [("", try SafeFile.read(resolved, maxBytes: PluginScaffold.fileBytes).bytes)] }
+    guard kind == .directory else {
+      return [("", try SafeFile.read(resolved, maxBytes: PluginScaffold.fileBytes).bytes)]
+    }
     var files: [(below: String, bytes: [UInt8])] = []
     for name in FileTree.names(in: resolved).sorted() where !name.hasPrefix(".") {
       for file in try tree("\(resolved)/\(name)") { files.append(("/\(name)" + file.below, file.bytes)) }

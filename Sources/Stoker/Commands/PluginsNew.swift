@@ -35,9 +35,10 @@ struct PluginsNewCommand: AsyncParsableCommand {
       name: name, language: language, kind: try JobKind(named: kind), shared: try SharedFiles.ofThisProgram(),
       directory: directory == "." ? name : FilePath.join(directory, name))
     let files = try scaffold.write(force: force)
-    let steps = (language.isCompiled ? ["make -C \(scaffold.directory)"] : []) + [
-      "stoker plugins test \(scaffold.directory)", scaffold.trial.run,
-    ]
+    let steps =
+      (language.isCompiled ? ["make -C \(scaffold.directory)"] : []) + [
+        "stoker plugins test \(scaffold.directory)", scaffold.trial.run,
+      ]
     if global.json {
       return try global.console.json([
         "name": .string(name), "directory": .string(scaffold.directory), "files": JSONValue(files),

@@ -49,7 +49,8 @@ struct PluginsReplayCommand: AsyncParsableCommand {
     let report = try await endedByInterrupt { try await ready.run(plugin) }
     if global.json {
       try global.console.json([
-        "same": .bool(report.differences.isEmpty), "sent": JSONValue(report.sent), "recorded": JSONValue(report.recorded),
+        "same": .bool(report.differences.isEmpty), "sent": JSONValue(report.sent),
+        "recorded": JSONValue(report.recorded),
         "comparedTexts": .bool(report.comparedTexts), "differences": .array(report.differences.map(\.json)),
       ])
     } else {

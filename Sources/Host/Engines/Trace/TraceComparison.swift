@@ -61,7 +61,8 @@ package struct TraceComparison: Sendable {
     switch (then["error"], now["error"]) {
     case (.none, .none): compare(then["result"] ?? .null, now["result"] ?? .null, "\(place): result")
     case (.some(let then), .none): add(place, "error \(then["code"]?.int ?? 0)", "a result")
-    case (.none, .some(let now)): add(place, "a result", "error \(now["code"]?.int ?? 0): \(now["message"]?.string ?? "")")
+    case (.none, .some(let now)):
+      add(place, "a result", "error \(now["code"]?.int ?? 0): \(now["message"]?.string ?? "")")
     case (.some(let then), .some(let now)):
       let name = { (error: JSONValue) in "\(error["code"]?.int ?? 0) \(error["data"]?["class"]?.string ?? "")" }
       if name(then) != name(now) { add("\(place): error", name(then), name(now)) }
@@ -76,7 +77,9 @@ package struct TraceComparison: Sendable {
     }
     let (then, now) = (order(recorded), order(replayed).filter { order(recorded).contains($0) })
     if then.count == now.count, then != now {
-      add("order of the jobs' ends", then.map(String.init).joined(separator: ", "), now.map(String.init).joined(separator: ", "))
+      add(
+        "order of the jobs' ends", then.map(String.init).joined(separator: ", "),
+        now.map(String.init).joined(separator: ", "))
     }
   }
 

@@ -78,7 +78,9 @@ package struct TraceReplay: Sendable {
       guard engine.exit == nil, ear.hasAnswered(step.answered) else { break }
       let method = step.frame["method"]?.string
       // What goes between the steps of a job goes there again.
-      if method == Method.jobCancel { try engine.wait(min(step.pause, TraceReplay.longestPause)) { engine.exit != nil } }
+      if method == Method.jobCancel {
+        try engine.wait(min(step.pause, TraceReplay.longestPause)) { engine.exit != nil }
+      }
       let frame = try translated(step.frame, setup)
       engine.write(Array(frame.text.utf8) + [0x0A])
       sent += 1

@@ -47,7 +47,8 @@ package struct TraceScript: Sendable {
         // A full disk cuts the last line.
         isIncomplete = index + 1 == lines.count
         if isIncomplete { break }
-        throw SourceDiagnostic(.error, file: file, line: index + 1, column: 1, message: "no record of a trace: \(error)")
+        throw SourceDiagnostic(
+          .error, file: file, line: index + 1, column: 1, message: "no record of a trace: \(error)")
       }
       isIncomplete = isIncomplete || record.dropped > 0 || record.event == "full"
       defer { last = record.microseconds }

@@ -48,7 +48,8 @@ package struct WireTrace: Sendable {
       return nil
     }
     let head: JSONValue = [
-      "trace": JSONValue(WireTrace.version), "plugin": .string(plugin.name), "version": .string(plugin.manifest.version),
+      "trace": JSONValue(WireTrace.version), "plugin": .string(plugin.name),
+      "version": .string(plugin.manifest.version),
       "command": JSONValue(plugin.manifest.command), "host": .string(hostVersion), "startedAt": .string(started),
       "full": .bool(redaction.keepsTexts),
     ]
