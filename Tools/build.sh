@@ -92,4 +92,10 @@ for name in llama whisper sdcpp; do
 done
 engine_plugin piper run Tools/engines/assemble-piper.sh Tools/engines/assemble-piper.sh SDKs/python/stoker_engine.py \
   Plugins/piper/{plugin.yaml,README.md,run,Sources}
+
+# What `stoker plugins new` makes plugins from: the templates and the kits, laid out as in the checkout.
+rm -rf "$dist/share/stoker/templates" "$dist/share/stoker/sdks"
+mkdir -p "$dist/share/stoker"
+cp -R Templates "$dist/share/stoker/templates"
+cp -RL SDKs "$dist/share/stoker/sdks"
 say "$dist/ is up to date"

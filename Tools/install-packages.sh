@@ -15,7 +15,7 @@ build=(
   g++ cmake ninja-build                           # llama.cpp
   python3 python3-pip                             # fetches llama.cpp's sources and models
 )
-test=(ffmpeg file sqlite3)
+test=(ffmpeg file sqlite3 jq nodejs)
 
 say() { printf 'packages: %s\n' "$*"; }
 die() {

@@ -29,10 +29,11 @@ struct HostWorkerFactory: WorkerFactory {
     var layout = options.layout
     layout.dataDirectory = directory.path
     layout.stateDirectory = directory.path + "/state"
-    let worker = try Worker(
-      Host.WorkerOptions(
-        layout: layout, configuration: options.configuration, environment: options.environment,
-        version: StokerVersion.current, isDaemon: false, log: log))
+    var hosted = Host.WorkerOptions(
+      layout: layout, configuration: options.configuration, environment: options.environment,
+      version: StokerVersion.current, isDaemon: false, log: log)
+    hosted.observer = options.observer
+    let worker = try Worker(hosted)
     return try await withThrowingTaskGroup(of: Void.self) { group in
       let readiness = AsyncStream<Void>.makeStream()
       group.addTask {

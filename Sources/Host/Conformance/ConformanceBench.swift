@@ -106,7 +106,7 @@ final class ConformanceBench {
   func spawn() throws -> RawEngine {
     let engine: RawEngine
     do {
-      engine = try RawEngine(setup.process, clock: clock, cancel: cancel, limit: limit)
+      engine = try RawEngine(setup.process, clock: clock, cancel: cancel, limit: limit, observers: setup.observers())
     } catch let error as SpawnError {
       throw ConformanceFault(
         expected: "a process", got: "\(error)", advice: "install stoker whole: its launcher starts every engine")

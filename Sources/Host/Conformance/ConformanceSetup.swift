@@ -22,6 +22,8 @@ struct ConformanceSetup: Sendable {
   let job: ConformanceJob?
   /// The plugin's directory before anything was started.
   let listing: DirectoryListing
+  /// Makes those who see the wire of a process.
+  var observers: @Sendable () -> [any WireObserver] = { [] }
 }
 
 /// The models that an engine can be asked for.

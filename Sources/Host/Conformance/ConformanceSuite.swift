@@ -66,7 +66,7 @@ package struct ConformanceSuite: Sendable {
       duration: started.duration(to: SystemHostClock().now()))
   }
 
-  private func setup(_ plugin: Plugin, below root: String) async throws -> ConformanceSetup {
+  func setup(_ plugin: Plugin, below root: String) async throws -> ConformanceSetup {
     var layout = layout
     layout.cacheDirectory = FilePath.join(root, "cache")
     layout.dataDirectory = FilePath.join(root, "data")
@@ -87,8 +87,14 @@ package struct ConformanceSuite: Sendable {
     for kind in Set(plugin.manifest.serves.map(\.kind)) {
       models[kind] = await ConformanceModels.find(kind, plugin.manifest, wanted: model, in: self.models)
     }
-    return ConformanceSetup(
+    var setup = ConformanceSetup(
       plugin: plugin, process: launch.process, initialize: launch.initialize.json, directories: directories,
       models: models, job: job, listing: DirectoryListing(plugin.directory))
+    let trace = WireTrace(environment: environment, hostVersion: hostVersion, clock: SystemHostClock()) { text in
+      let line = Array("stoker: \(text)\n".utf8)
+      _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+    if let trace { setup.observers = { [trace.observer(plugin)].compactMap(\.self) } }
+    return setup
   }
 }

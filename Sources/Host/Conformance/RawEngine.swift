@@ -26,6 +26,7 @@ final class RawEngine {
   let process: SpawnedProcess
   private let clock: SystemHostClock
   private let cancel: CancelSignal
+  private let observers: [any WireObserver]
   /// The end of the running check's time, and whether that is the end of the whole suite's.
   var limit: (at: MonotonicInstant, isWhole: Bool)
 
@@ -54,8 +55,10 @@ final class RawEngine {
   private var buffer = [UInt8](repeating: 0, count: 1 << 16)
 
   init(
-    _ spec: ProcessSpec, clock: SystemHostClock, cancel: CancelSignal, limit: (at: MonotonicInstant, isWhole: Bool)
+    _ spec: ProcessSpec, clock: SystemHostClock, cancel: CancelSignal, limit: (at: MonotonicInstant, isWhole: Bool),
+    observers: [any WireObserver] = []
   ) throws {
+    self.observers = observers
     self.clock = clock
     self.cancel = cancel
     self.limit = limit
@@ -249,6 +252,13 @@ final class RawEngine {
 
   /// Kept for the report; bounded.
   private func note(_ mark: String, _ bytes: [UInt8]) {
+    let event: WireEvent =
+      switch mark {
+      case "->": .toEngine(bytes)
+      case "<-": .fromEngine(bytes)
+      default: .stderr(String(decoding: bytes, as: UTF8.self))
+      }
+    for observer in observers { observer.observe(event, at: clock.now()) }
     if wire.count >= 400 { wire.removeFirst(100) }
     wire.append("\(mark) \(Evidence.text(bytes))")
   }
@@ -264,5 +274,6 @@ final class RawEngine {
     while process.reapMonitor() == nil, clock.now() < deadline {
       _ = poll(&item, 1, clock.now().duration(to: deadline).pollMilliseconds)
     }
+    for observer in observers { observer.endAndWait() }
   }
 }

@@ -10,7 +10,21 @@ package struct EngineLaunchFactory: Sendable {
   package var environment: [String: String]
   package var hostVersion: String
   /// Files of models outside the models directory that a plugin serves.
-  package var modelFiles: @Sendable (PluginManifest) -> [String] = { _ in [] }
+  package var modelFiles: @Sendable (PluginManifest) -> [String]
+  /// Makes those who see the wire of a process of the plugin.
+  package var observers: @Sendable (Plugin) -> [any WireObserver] = { _ in [] }
+
+  package init(
+    layout: HomeLayout, configuration: HostConfiguration, resources: MachineResources, environment: [String: String],
+    hostVersion: String, modelFiles: @escaping @Sendable (PluginManifest) -> [String] = { _ in [] }
+  ) {
+    self.layout = layout
+    self.configuration = configuration
+    self.resources = resources
+    self.environment = environment
+    self.hostVersion = hostVersion
+    self.modelFiles = modelFiles
+  }
 
   /// - Throws: `SourceDiagnostics` when the operator's settings do not fit the manifest; `HomeError` when a directory
   ///   cannot be made; `SandboxRefusal` when the sandbox cannot be what the operator wants.
@@ -35,7 +49,7 @@ package struct EngineLaunchFactory: Sendable {
     let quota = configuration.jobs.maxWorkBytes
     let threads = min(manifest.cpuThreads ?? .max, configuration.resources.cpuThreads ?? resources.cpuThreads)
     let memory = configuration.resources.memory.map(UInt64.init) ?? resources.memoryBytes
-    return EngineLaunch(
+    var launch = EngineLaunch(
       process: ProcessSpec(
         launcher: layout.launcher, command: plugin.arguments,
         environment: engineEnvironment(manifest, settings, home: home, temporary: temporary, devices: devices),
@@ -55,6 +69,8 @@ package struct EngineLaunchFactory: Sendable {
       limits: SessionLimits(manifest.timeouts), shutdownGrace: min(manifest.timeouts.shutdown, .seconds(2)),
       temporaryDirectory: temporary,
       diskQuota: DiskQuota(bytes: quota, directories: [work, home, cache, temporary], disposable: [home, cache]))
+    launch.observers = observers(plugin)
+    return launch
   }
 
   /// Processes that an engine may become when its manifest does not say: far more than one with helpers needs.

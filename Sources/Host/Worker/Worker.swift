@@ -14,6 +14,8 @@ package struct WorkerOptions: Sendable {
   package var clock: any HostClock = SystemHostClock()
   /// Remote coordinators, and how many jobs each may have in hand.
   package var coordinators: [(coordinator: any Coordinator, maxJobs: Int)] = []
+  /// Makes one that sees the wire of a process of the plugin, beside a trace; nil for none.
+  package var observer: (@Sendable (Plugin) -> (any WireObserver)?)?
 
   package init(
     layout: HomeLayout, configuration: HostConfiguration, environment: [String: String], version: String,
@@ -108,13 +110,21 @@ package final class Worker: Sendable {
     let marks = PluginMarks(path: FilePath.join(options.layout.stateDirectory, "plugins.json")) {
       log.write(.error, "host", $0)
     }
-    let factory = EngineLaunchFactory(
+    var factory = EngineLaunchFactory(
       layout: options.layout, configuration: configuration, resources: resources, environment: options.environment,
       hostVersion: options.version,
       modelFiles: { manifest in
         catalogue.externalFiles { ModelRouter.serves(manifest, $0.kind, $0.id, engine: $0.engine) }
       })
+    let trace = WireTrace(environment: options.environment, hostVersion: options.version, clock: clock) {
+      log.write(.error, "host", $0)
+    }
+    let observer = options.observer
+    factory.observers = { plugin in [trace?.observer(plugin), observer?(plugin)].compactMap(\.self) }
     self.factory = factory
+    let launch: @Sendable (Plugin, Int, DeviceAssignment) throws -> EngineLaunch = { [factory] in
+      try factory.make($0, slot: $1, devices: $2)
+    }
     // A worker for one command is not alone in the cache.
     if options.isDaemon { factory.sweep() }
     let (store, live, models, changes, blame) = (store, live, models, changes, blame)
@@ -138,7 +148,7 @@ package final class Worker: Sendable {
             store: store, live: live, dispatcher: dispatcher, router: { [unowned fleet] in fleet.router }, clock: clock,
             blame: blame, inputs: inputs, residency: residency, log: log),
           spawner: ProcessSpawner(leftovers: leftovers), clock: clock, log: log,
-          launch: { try factory.make($0, slot: $1, devices: $2) },
+          launch: launch,
           devices: board, residency: residency, modelEngine: { models.catalogue.entry($0)?.engine },
           claimModel: { try? models.acquireUse($0) },
           restart: RestartPolicy.Settings(configuration.restart))

@@ -12,13 +12,15 @@ struct PluginsCommand: AsyncParsableCommand {
         stoker plugins inspect llama
         stoker plugins quarantine list
         stoker plugins lint ./my-plugin
+        stoker plugins new my-plugin --language python --kind llm
         stoker plugins test ./my-plugin
         stoker plugins install my-plugin-1.2.0.tar.gz
       """,
     subcommands: [
       PluginsListCommand.self, PluginsInspectCommand.self, PluginsRestartCommand.self, PluginsEnableCommand.self,
-      PluginsDisableCommand.self, PluginsQuarantineCommand.self, PluginsLintCommand.self, PluginsTestCommand.self,
-      PluginsInstallCommand.self, PluginsRemoveCommand.self,
+      PluginsDisableCommand.self, PluginsQuarantineCommand.self, PluginsInstallCommand.self,
+      PluginsRemoveCommand.self, PluginsLintCommand.self, PluginsNewCommand.self, PluginsTestCommand.self,
+      PluginsRunCommand.self, PluginsReplayCommand.self,
     ],
     defaultSubcommand: PluginsListCommand.self)
 }

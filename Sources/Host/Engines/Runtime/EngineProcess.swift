@@ -15,14 +15,17 @@ package final class EngineProcess: Sendable {
   /// The kernel's count of out-of-memory kills when the process was started.
   let oomKills: UInt64?
   let emit: @Sendable (EngineEvent) -> Void
+  /// Who sees the wire.
+  let observers: [any WireObserver]
   let wake: WakeSource
   let core: Mutex<EngineCore>
 
   init(
     process: SpawnedProcess, command: ProcessSpec, limits: SessionLimits, clock: any HostClock,
-    emit: @escaping @Sendable (EngineEvent) -> Void
+    observers: [any WireObserver] = [], emit: @escaping @Sendable (EngineEvent) -> Void
   ) throws(SpawnError) {
     self.process = process
+    self.observers = observers
     self.command = command
     oomKills = OOMKillCounter.read()
     self.limits = limits
@@ -227,7 +230,10 @@ package final class EngineProcess: Sendable {
         if count > 0 {
           let now = clock.now()
           core.stdinMovedAt = now
-          if let frame = core.queue.advance(count) { core.wire.sent(frame.bytes, now: now) }
+          if let frame = core.queue.advance(count) {
+            core.wire.sent(frame.bytes, now: now)
+            observe(sent: frame, at: now)
+          }
           return false
         }
         core.queue.advance(0)

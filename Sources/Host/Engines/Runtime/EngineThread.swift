@@ -247,6 +247,7 @@ struct EngineThread {
     framer.feed(bytes) { event in
       owner.core.withLock { core in
         core.wire.received(event, now: now)
+        owner.observe(received: event, at: now)
         effects += core.absorb(core.session.receive(event, now: now), now: now)
       }
     }
