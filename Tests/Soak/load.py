@@ -136,6 +136,7 @@ class Submitter(threading.Thread):
         self.path, self.book, self.tasks, self.pause = path, book, tasks, pause
         self.rng = random.Random(seed)
         self.over = threading.Event()
+        self.dropped = threading.Event()  # Jobs that are under way are somebody else's: the worker has been killed.
 
     def run(self):
         while not self.over.is_set():
@@ -162,12 +163,18 @@ class Submitter(threading.Thread):
             if task.get("mode") in ("deaf", "hang") or self.rng.random() < 0.1:
                 threading.Thread(
                     target=self.cancel, args=(job, self.rng.uniform(0, 0.5)), daemon=True).start()
+        while not self.dropped.is_set():
             states = []
             try:
-                job = client.call("jobs/watch", {"id": job}, lambda event: states.append(event.get("state")))["job"]
+                with Client(self.path) as client:
+                    job = client.call("jobs/watch", {"id": job}, lambda event: states.append(event.get("state")))["job"]
             except Refused as error:
                 return self.book.problem(f"{job} cannot be watched: {error}")
-            self.settle(job, [state for state in states if state in TERMINAL], check)
+            except Gone:
+                # A job may take longer than a connection waits.
+                self.dropped.wait(0.2)
+                continue
+            return self.settle(job, [state for state in states if state in TERMINAL], check)
 
     def settle(self, job, states, check):
         # A job that ends while the watch is put in place may be said to have ended by both.

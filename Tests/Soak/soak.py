@@ -182,6 +182,9 @@ class Soak:
     def check_kill(self):
         """Kills the host under load: nothing of it may be left, and the next start finishes what was begun."""
         load = self.load(min(5, self.seconds / 4), disturbed=False)
+        self.over.set()
+        for thread in load[0]:
+            thread.over.set()
         self.worker.process.kill()
         self.worker.process.wait()
         start = time.monotonic()
@@ -192,9 +195,9 @@ class Soak:
         gone = time.monotonic() - start
         if left or gone > GONE:
             self.book.problem(f"{gone:.1f} s after the host's death there were still {left or 'processes'}")
-        self.over.set()
         for thread in load[0]:
-            thread.over.set()
+            thread.dropped.set()
+        for thread in load[0]:
             thread.join(60)
         begun = sorted(self.book.open)
         self.worker.restart()
