@@ -322,7 +322,7 @@ package struct JobRunner: Sendable {
         }
         if case .closed = error { return }  // The next life finds the job as it stood.
         // Perhaps for want of disk, which may be what the attempt has filled: its artifacts have been taken.
-        await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
+        await store.artifacts.emptyWorkDirectory(job.id, attempt: attempt)
         tries += 1
         if case .diskFull = error, case .success(_, let artifacts) = end, !artifacts.isEmpty, tries > JobRunner.diskTries {
           // The artifacts themselves may be what fills it: then nobody else would ever make room.
@@ -363,7 +363,7 @@ package struct JobRunner: Sendable {
         // A job that is neither in line nor in an engine would stay `running` until the next start: tried again.
         log.write(
           .error, "scheduler", "the end of an attempt at job \(job.id) cannot be stored: \(error)", job: job.id)
-        await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
+        await store.artifacts.emptyWorkDirectory(job.id, attempt: attempt)
         guard error != .closed, await sleep(pause) else { return live.requeued(job.id) }
         pause = min(pause * 2, .seconds(10))
       }
