@@ -47,8 +47,15 @@ def worker_on(v, place, **options):
 class Whole:
     """What a worker of its own must be like afterwards: nothing left of the fault, all jobs accounted for."""
 
-    def __init__(self, rig):
+    def __init__(self, rig, *running):
+        """`running` plugins are ended first, and in service again afterwards."""
+        for plugin in running:
+            rig.retire(plugin.name)
+            eventually(f"{plugin.name} has ended", lambda: not rig.engines(plugin.name), 15)
+        eventually("its monitor has ended", lambda: len(census.entries(rig.home / "state" / "engines")) == len(rig.pids), 15)
         self.rig, self.before = rig, census.Census(rig.host, rig.home)
+        for plugin in running:
+            rig.call("plugins/enable", name=plugin.name)
 
     def check(self, *plugins):
         """The plugins are taken away; then nothing of them may be left."""

@@ -53,7 +53,7 @@ def many_files(v):
         plugin = Plugin("many")
         rig.install(plugin)
         rig.submit(plugin).done()
-        whole = Whole(rig)
+        whole = Whole(rig, plugin)
         job = rig.submit(plugin, mode="artifact-many", count=FILES)
         work = rig.home / "data" / "work" / f"{job.id}-1"
         eventually("the last file", (work / f"f{FILES - 1}").exists, 60)

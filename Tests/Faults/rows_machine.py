@@ -136,11 +136,12 @@ def log_disk_full(v):
         plugin = Plugin("chatty", concurrency=max(v.count, 1))
         rig.install(plugin)
         rig.submit(plugin).done()
-        whole = Whole(rig)
-        with open(place / "fill", "wb") as file, contextlib.suppress(OSError):
+        whole = Whole(rig, plugin)
+        fill = os.open(place / "fill", os.O_WRONLY | os.O_CREAT)
+        with contextlib.suppress(OSError):
             while True:
-                file.write(b"x" * 4096)
-                file.flush()
+                os.write(fill, b"x" * 4096)
+        os.close(fill)
         jobs = [rig.submit(plugin, mode="abort", times=1) for _ in range(v.count)]
         if not jobs:
             for _ in range(8):

@@ -85,9 +85,7 @@ def fork_bomb(v):
         plugin = Plugin("bomb", timeouts={"jobStall": "60s"}, more={"concurrency": 1})
         rig.install(plugin)
         rig.submit(plugin).done()
-        whole = Whole(rig)
-        rig.retire("bomb")
-        rig.call("plugins/enable", name="bomb")
+        whole = Whole(rig, plugin)
         if v.count == 0:
             bomb(v, rig, plugin, answer=1, sessions=1)
             begin = now()
@@ -96,7 +94,7 @@ def fork_bomb(v):
             (job,), _ = bomb(v, rig, plugin)
             eventually("the bomb has gone off", lambda: family(rig, "plugins/bomb/engine") >= BOMB, 60, 0.2)
             begin = now()
-            os.kill(rig.engines("bomb")[0] if False else rig.engine("bomb"), signal.SIGKILL)
+            os.kill(rig.engine("bomb"), signal.SIGKILL)
             job.lost()
             v.measured("its job is resolved", now() - begin, 5)
         there = now()
@@ -142,7 +140,7 @@ def crash_cycles(v):
                 assert outcomes(done) == ["lost", "succeeded"], done
 
         crash(40)  # what is opened when first needed
-        whole = Whole(rig)
+        whole = Whole(rig, plugin)
         begin = now()
         for _ in range(CYCLES // 100):
             crash(100)
