@@ -11,7 +11,7 @@ from matrix import case
 from places import Whole, disk, ends_in_order, worker_on
 from rig import Plugin, eventually, now
 
-VERDICT = 1 + 1.5  # seconds: the bound, and the longest time that changes which go on put off the look
+VERDICT = 1 + 0.4  # seconds: the bound, and the quiet time after which changes count as whole
 GROWTH = 64 * census.MIB
 DIRECTORIES = 100_000
 GOOD = "manifest: 1\nname: {name}\nversion: '1'\ncommand: [./engine]\nserves:\n  - {kind: llm, models: [x]}\n"
@@ -122,7 +122,7 @@ def many_directories(v):
             rig.install(late)
             assert rig.submit(late).done()["state"] == "succeeded"
             place_name = "its neighbour" if where.name == "crowd" else "plugins"
-            v.measured(f"a plugin dropped in beside {DIRECTORIES} directories in {place_name} serves", now() - begin, 3)
+            v.measured(f"a plugin dropped in beside {DIRECTORIES} directories in {place_name} serves", now() - begin, 10)
             assert rig.submit(crowd).done()["state"] == "succeeded"
             assert rig.plugin("healthy")["state"] == "ready"
             grown = max(0, census.peak(rig.host) - before)

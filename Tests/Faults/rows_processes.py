@@ -15,7 +15,7 @@ from rig import Plugin, eventually, now, outcomes
 BOMB = 10_000  # processes
 CYCLES = 1000  # crashes
 FREEZER = pathlib.Path("/sys/fs/cgroup/freezer")
-AT_ONCE = {"restart": {"firstDelay": "1ms", "maxDelay": "1ms", "quarantineFailures": 100_000}}
+AT_ONCE = {"restart": {"firstDelay": "1ms", "maxDelay": "1ms", "quarantineFailures": 1000, "quarantineWindow": "1s"}}
 
 
 def lost_once(v, mode, bound, **task):
