@@ -6,34 +6,6 @@ import Testing
 extension FaultMatrix {
   /// Clients that change their mind, or stop listening.
   @Suite struct Clients {
-    @Test func cancelIsIdempotentAtAnyMoment() async throws {
-      try await withFaultRow("F29") { row in
-        let host = row.host
-        func cancel(_ id: String) async throws -> (outcome: String, job: JobSeen) {
-          let answer = try await host.call("jobs/cancel", ["id": .string(id)])
-          return (answer["outcome"]?.string ?? "", JobSeen(answer["job"] ?? .null))
-        }
-        // Before it starts: another one is in the only place.
-        let running = try await row.running(["mode": "hang"])
-        let waiting = try await host.submit(row.chaos)
-        let first = try await cancel(waiting)
-        #expect(first.outcome == "cancelled" && first.job.state == "cancelled" && first.job.attempts.isEmpty)
-        #expect(try await cancel(waiting).outcome == "finished")
-        // While it runs, twice at once, and again.
-        async let one = cancel(running)
-        async let two = cancel(running)
-        let outcomes = try await [one.outcome, two.outcome]
-        #expect(outcomes.allSatisfy { ["requested", "finished"].contains($0) }, "\(outcomes)")
-        let ended = try await host.finished(running)
-        #expect(ended.state == "cancelled" && ended.outcomes == ["cancelled"], "\(ended)")
-        #expect(try await cancel(running).job.state == "cancelled")
-        // After its end.
-        let done = try await host.finished(try await host.submit(row.chaos))
-        let late = try await cancel(done.json["id"]?.string ?? "")
-        #expect(late.outcome == "finished" && late.job.state == "succeeded", "\(late)")
-      }
-    }
-
     @Test func aWatcherThatStopsReadingHoldsUpNobodyElse() async throws {
       let plugin = ChaosPlugin(concurrency: 2)
       try await withFaultRow("F31", plugin) { row in

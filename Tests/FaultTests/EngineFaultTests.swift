@@ -10,72 +10,6 @@ import Testing
 extension FaultMatrix {
   /// Engines that die, in every way.
   @Suite struct EngineDeath {
-    /// What is promised between a death and the end of what the engine had in hand.
-    static let resolved = Duration.milliseconds(200)
-
-    @Test func f1KilledWhileIdle() async throws {
-      try await withFaultRow("F1") { row in
-        let pid = try await row.engine()
-        kill(pid, SIGKILL)
-        let noticed = try await until("the host's notice") { try await row.host.engine(row.chaos.name) != pid }
-        row.measured("death noticed", noticed, bound: .milliseconds(100))
-        let (_, after) = try await until("a new engine") { try await row.host.engine(row.chaos.name) }
-        row.measured("ready again", after, bound: .milliseconds(100 + 625))
-        row.expectLog("SIGKILL")
-      }
-    }
-
-    @Test func f2KilledInTheMiddleOfAJob() async throws {
-      try await withFaultRow("F2") { row in
-        let log = row.home.path + "/runs"
-        let id = try await row.running(["mode": "hang", "log": .string(log), "litter": 1])
-        try await until("the engine's work") { FileManager.default.fileExists(atPath: log) }
-        kill(try await row.engine(), SIGKILL)
-        let (_, after) = try await row.host.seen("the lost attempt", id) { $0.outcomes.first == "lost" }
-        row.measured("attempt resolved", after, bound: EngineDeath.resolved)
-        let job = try await row.host.finished(id)
-        #expect(job.state == "succeeded" && job.outcomes == ["lost", "succeeded"], "\(job)")
-        row.expectLog("SIGKILL")
-      }
-    }
-
-    @Test(arguments: [("segv", "SIGSEGV"), ("bus", "SIGBUS"), ("abort", "SIGABRT")])
-    func f3DeadlySignal(mode: String, name: String) async throws {
-      try await withFaultRow("F3 \(name)") { row in
-        let limits = try String(contentsOfFile: "/proc/\(try await row.engine())/limits", encoding: .utf8)
-        let core = limits.split(separator: "\n").first { $0.hasPrefix("Max core file size") }
-        #expect(core?.split(separator: " ").dropFirst(4).prefix(2) == ["0", "0"], "\(core ?? "")")
-        let id = try await row.host.submit(row.chaos, ["mode": .string(mode), "litter": 1])
-        let (lost, after) = try await row.host.seen("the lost attempt", id) { $0.outcomes.first == "lost" }
-        row.measured("submitted, crashed, resolved", after, bound: EngineDeath.resolved)
-        #expect(lost.firstLoss.contains(name), "\(lost)")
-        let job = try await row.host.finished(id)
-        #expect(job.state == "succeeded" && job.outcomes == ["lost", "succeeded"], "\(job)")
-        row.expectLog(name)
-        #expect(row.home.entries(row.home.path + "/plugins/chaos").sorted() == ["chaos-engine", "plugin.yaml"])
-      }
-    }
-
-    @Test func f5ExitZeroIsNoSuccess() async throws {
-      try await lostByExit("F5", mode: "exit0", evidence: "status 0")
-    }
-
-    @Test func f19PartOfALineIsNoMessage() async throws {
-      try await lostByExit("F19", mode: "partial", evidence: "status 0")
-    }
-
-    private func lostByExit(_ number: String, mode: String, evidence: String) async throws {
-      try await withFaultRow(number) { row in
-        let id = try await row.host.submit(row.chaos, ["mode": .string(mode)])
-        let (lost, after) = try await row.host.seen("the lost attempt", id) { $0.outcomes.first == "lost" }
-        row.measured("submitted, exited, resolved", after, bound: EngineDeath.resolved)
-        #expect(lost.firstLoss.contains(evidence), "\(lost)")
-        let job = try await row.host.finished(id)
-        #expect(job.state == "succeeded" && job.outcomes == ["lost", "succeeded"], "\(job)")
-        row.expectLog(evidence)
-      }
-    }
-
     @Test func aJobThatKillsTwoEnginesIsPoison() async throws {
       try await withFaultRow("F43") { row in
         let job = try await row.host.finished(try await row.host.submit(row.chaos, ["mode": "abort", "times": 99]))
@@ -136,37 +70,6 @@ extension FaultMatrix {
 
   /// Engines that live and do not what they should.
   @Suite struct EngineSilence {
-    @Test func f6Stopped() async throws {
-      try await withFaultRow("F6", ChaosPlugin(timeouts: "{jobStall: 700ms, shutdown: 500ms}")) { row in
-        let id = try await row.host.submit(row.chaos, ["mode": "stop"])
-        let pid = try await row.engine()
-        let (lost, after) = try await row.host.seen("the lost attempt", id) { $0.outcomes.first == "lost" }
-        row.measured("stall found", after, bound: .milliseconds(700 + 1000))
-        #expect(lost.firstLoss.contains("no progress for 700 ms"), "\(lost)")
-        let gone = try await until("the end of the stopped process") { !ProcessTable.isAlive(pid) }
-        row.measured("killed", after + gone, bound: .milliseconds(700 + 1000))
-        let job = try await row.host.finished(id)
-        #expect(job.state == "succeeded" && job.outcomes == ["lost", "succeeded"], "\(job)")
-        row.expectLog("made no progress")
-      }
-    }
-
-    @Test func f9HangsBeforeTheHandshake() async throws {
-      try await withFaultRow(
-        "F9", ChaosPlugin(arguments: ["--mute"], timeouts: "{initialize: 500ms}"),
-        configuration: "restart: {firstDelay: 50ms, quarantineFailures: 2}", warm: false, engines: 1
-      ) { row in
-        let id = try await row.host.submit(row.chaos)
-        try await until("the start") { Census.family(of: row.home).count == 4 }
-        let gone = try await until("the end of the start") { Census.family(of: row.home).count == 2 }
-        row.measured("start given up", gone, bound: .milliseconds(500 + 1000))
-        let job = try await row.host.finished(id)
-        #expect(job.state == "failed" && job.errorClass == "no_engine", "\(job)")
-        #expect(job.errorMessage.contains("did not answer initialize within 500 ms"), "\(job)")
-        row.expectLog("did not answer initialize")
-      }
-    }
-
     @Test func f11ExitsAtOnce() async throws {
       try await withFaultRow(
         "F11", ChaosPlugin(arguments: ["--litter", "--early"]),
@@ -188,33 +91,6 @@ extension FaultMatrix {
         #expect(try await row.host.plugin(row.chaos.name)?["state"]?.string == "quarantined")
         #expect(row.home.hostLog.ranges(of: "chaos: no licence").count >= 3)
         row.expectLog("quarantined")
-      }
-    }
-
-    @Test func f13TalksBeforeTheHandshake() async throws {
-      try await withFaultRow("F13", ChaosPlugin(arguments: ["--noise"])) { row in
-        let job = try await row.host.finished(try await row.host.submit(row.chaos))
-        #expect(job.state == "succeeded" && job.attempts.count == 1, "\(job)")
-        row.expectLog("did you print to stdout?")
-        row.expectLog("Loading, please wait...")
-      }
-    }
-
-    @Test func f28IgnoresCancel() async throws {
-      let plugin = ChaosPlugin(timeouts: "{cancelGrace: 500ms, shutdown: 500ms}", concurrency: 2)
-      try await withFaultRow("F28", plugin) { row in
-        let deaf = try await row.running(["mode": "deaf"])
-        let tenant = try await row.running(["mode": "hang"])
-        let pid = try await row.engine()
-        _ = try await row.host.call("jobs/cancel", ["id": .string(deaf)])
-        let (job, after) = try await row.host.seen("the cancelled job", deaf) { $0.isTerminal }
-        row.measured("cancelled", after, bound: .milliseconds(500 + 1000))
-        #expect(job.state == "cancelled" && job.attempts.count == 1, "\(job)")
-        let gone = try await until("the engine's end") { !ProcessTable.isAlive(pid) }
-        row.measured("killed", after + gone, bound: .milliseconds(500 + 1000))
-        let other = try await row.host.finished(tenant)
-        #expect(other.state == "succeeded" && other.outcomes == ["lost", "succeeded"], "\(other)")
-        row.expectLog("did not stop job \(deaf)")
       }
     }
 

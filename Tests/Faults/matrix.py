@@ -76,6 +76,7 @@ class Variant:
         self.count = VARIANTS[name]
         self.jobs, self.results, self.notes, self.plugins = [], [], [], []
         self.has_log = False
+        self.judged_from = self.judged_until = None
         words = [one.row, one.name, name, str(attempt) if attempt > 1 else ""]
         self.name = "-".join("".join(c for c in word.lower() if c.isalnum()) for word in words if word)[:38]
         self.chaos = None
@@ -116,6 +117,14 @@ class Variant:
         for job in jobs:
             job.running()
         return jobs
+
+    def judge_from(self):
+        """The healthy engine is judged from now on: what came before is not the fault's doing."""
+        self.judged_from = now()
+
+    def judge_until(self):
+        """The healthy engine is judged no longer: what follows is not the fault's doing."""
+        self.judged_until = now()
 
     def measured(self, what, seconds, bound, text=None):
         """Says how long something took beside what is allowed."""
@@ -280,7 +289,8 @@ class Runner:
             for plugin in v.plugins:
                 self.rig.retire(plugin.name)
         common = self.left(before, group)
-        tail, limit, beside = self.beside(begin, end)
+        judged = (min(v.judged_from or begin for v in group), max(v.judged_until or end for v in group))
+        tail, limit, beside = self.beside(begin, end, judged)
         if common or beside:
             for v in group:
                 text = "\n".join([*([str(problems[v])] if problems[v] else []), *common, *beside])
@@ -319,14 +329,15 @@ class Runner:
     def latencies(self, begin, end):
         return [one for one in list(self.rig.samples) if begin <= one[0] + one[1] and one[0] < end]
 
-    def beside(self, begin, end):
+    def beside(self, begin, end, judged):
         """How the healthy engine fared: its 99th percentile (None when it ran too few jobs), the limit, problems."""
         samples = self.latencies(begin, end)
         bad = [verdict for _, _, verdict in samples if verdict != "ok"]
         problems = [f"{len(bad)} jobs of the healthy engine went wrong; the first: {bad[0]}"] if bad else []
-        self.pool += [seconds for _, seconds, _ in samples]
         if end - begin > 2 and not samples:
             problems.append("the healthy engine has done nothing")
+        samples = self.latencies(*judged)
+        self.pool += [seconds for _, seconds, _ in samples]
         if len(samples) < FEW:
             return None, self.limit(), problems
         tail = p99([seconds for _, seconds, _ in samples])

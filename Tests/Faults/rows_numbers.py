@@ -47,7 +47,8 @@ def kills_under_load(v):
         took = now() - begin
         assert not problems, problems
         for job in jobs:
-            assert outcomes(job.done()) == ["lost", "succeeded"], job.look()
+            # One that had been handed out and not begun was not lost.
+            assert outcomes(job.done()) in (["lost", "succeeded"], ["superseded", "succeeded"]), job.look()
         beside = [one for one in rig.samples if one[0] >= begin]
         bad = [verdict for _, _, verdict in beside if verdict != "ok"]
         assert not bad and beside, f"{len(bad)} jobs of the healthy engines went wrong: {bad[:3]}"

@@ -34,6 +34,12 @@ for rows in sorted(rig.HERE.glob("rows_*.py")):
 MODELS = []
 
 
+def order(one):
+    """The matrix's rows by their numbers, then what has none."""
+    number = one.row[1:]
+    return (0, int(number), "") if number.isdigit() else (1, 0, one.row)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="")
@@ -50,7 +56,7 @@ def main():
         document.write()
         return 0
     wanted = {row.strip() for row in options.only.split(",") if row.strip()}
-    cases = [one for one in matrix.CASES if not wanted or one.row in wanted]
+    cases = sorted((one for one in matrix.CASES if not wanted or one.row in wanted), key=order)
     if unknown := wanted - {one.row for one in cases}:
         sys.exit(f"no case of {', '.join(sorted(unknown))}; see --list")
     dist = pathlib.Path(os.environ.get("STOKER_TEST_DIST") or rig.ROOT / "dist")

@@ -108,6 +108,14 @@ struct JSONParserTests {
     #expect(time < .seconds(20))
   }
 
+  @Test("commas in strings are no values, quotes behind backslashes end none")
+  func commasInStrings() throws {
+    let content = String(repeating: #",\""#, count: 300_000)
+    #expect(try JSONValue(parsing: #"["\#(content)\\",1]"#).array?.count == 2)
+    let (reason, _) = Self.refusal(of: Array((#"["\\","# + String(repeating: "1,", count: 300_000)).utf8))
+    #expect(reason == .tooManyValues(limit: 200_000))
+  }
+
   @Test("a number of ten million digits is refused", arguments: ["1", "0.", "1e"])
   func longNumber(_ start: String) {
     let (reason, time) = Self.refusal(of: Array(start.utf8) + [UInt8](repeating: 0x31, count: 10_000_000))

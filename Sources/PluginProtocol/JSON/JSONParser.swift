@@ -1,3 +1,5 @@
+import Glibc
+
 /// Why bytes are not acceptable JSON, with the byte offset at which that became clear.
 public struct JSONParseError: Error, Equatable, Sendable, CustomStringConvertible {
   /// What is wrong.
@@ -79,6 +81,7 @@ extension JSONValue {
 
   private static func parse(_ bytes: UnsafeRawBufferPointer, limits: JSONLimits) throws(JSONParseError) -> JSONValue {
     var parser = Parser(bytes: bytes, limits: limits)
+    try parser.refuseTooManyValues()
     parser.skipSpace()
     let value = try parser.value(depth: 0)
     parser.skipSpace()
@@ -101,6 +104,33 @@ private struct Parser {
   func error(_ reason: JSONParseError.Reason) -> JSONParseError { JSONParseError(reason: reason, offset: at) }
 
   var unexpected: JSONParseError { at < bytes.count ? error(.unexpectedByte(bytes[at])) : error(.unexpectedEnd) }
+
+  /// Counts commas outside strings: there are more values than that. A text with far too many is refused before anything
+  /// is made of those that are allowed.
+  mutating func refuseTooManyValues() throws(JSONParseError) {
+    guard bytes.count / 2 > limits.values, let base = bytes.baseAddress else { return }
+    var commas = 0
+    var index = 0
+    while index < bytes.count {
+      if bytes[index] == UInt8(ascii: ",") {
+        commas += 1
+        if commas >= limits.values {
+          at = index
+          throw error(.tooManyValues(limit: limits.values))
+        }
+      } else if bytes[index] == UInt8(ascii: "\"") {
+        var escapes = 1
+        while escapes % 2 == 1 {
+          guard let quote = memchr(base + index + 1, 0x22, bytes.count - index - 1) else { return }
+          let start = index
+          index = UnsafeRawPointer(quote) - base
+          escapes = 0
+          while index - escapes - 1 > start, bytes[index - escapes - 1] == UInt8(ascii: "\\") { escapes += 1 }
+        }
+      }
+      index += 1
+    }
+  }
 
   mutating func skipSpace() {
     while at < bytes.count, case let byte = bytes[at], byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 {

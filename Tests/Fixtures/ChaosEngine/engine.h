@@ -43,6 +43,8 @@ void put(const char *bytes, size_t length);
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /// Writes a line that has no end yet.
 void begin_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/// Answers `initialize` well.
+void initialize(long id);
 /// Answers a job well, and lets go of it.
 void finish(struct job *job);
 /// Asks the host something; the job is answered when the host has answered, and says how long that took.

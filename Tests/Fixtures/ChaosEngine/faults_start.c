@@ -16,6 +16,19 @@ static void early(void) {
   _exit(7);
 }
 
+// Starts when there is a file `go` in its home.
+static void hold(void) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/go", getenv("HOME") ? getenv("HOME") : "");
+  while (access(path, F_OK) != 0) usleep(5000);
+}
+
+// Answers, and reads nothing more.
+static void unread(long id) {
+  initialize(id);
+  stops_reading = 1;
+}
+
 static void version(long id, const char *text) {
   say("{\"jsonrpc\":\"2.0\",\"id\":%ld,\"result\":{%s\"engine\":{\"name\":\"chaos\",\"version\":\"1\"},\"features\":[]}}", id,
       text);
@@ -45,6 +58,7 @@ static void load_lively(long id, const char *params) {
 const struct start_fault start_faults[] = {
   {"mute", NULL, mute, NULL},
   {"early", early, NULL, NULL},
+  {"unread", hold, unread, NULL},
   {"version-newer", NULL, newer, NULL},
   {"version-older", NULL, older, NULL},
   {"version-none", NULL, none, NULL},

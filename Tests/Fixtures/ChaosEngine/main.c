@@ -181,7 +181,7 @@ static struct job *job_named(const char *params) {
   return NULL;
 }
 
-static void initialize(long id) {
+void initialize(long id) {
   char limits[64] = "";
   if (line_bytes > 0) snprintf(limits, sizeof limits, ",\"limits\":{\"lineBytes\":%ld}", line_bytes);
   say(

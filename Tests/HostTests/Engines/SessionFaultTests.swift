@@ -15,6 +15,24 @@ struct SessionFaultTests {
     #expect(script.kills.isEmpty)
   }
 
+  @Test func whatIsDroppedFillsNoLog() {
+    var script = SessionScript()
+    script.run("a")
+    for _ in 0..<1000 { script.line(#"{"jsonrpc":"2.0","id":99,"result":{}}"#) }
+    let remarks = script.log.count { if case .protocolError = $0 { true } else { false } }
+    #expect(remarks == script.session.limits.protocolErrorsPerMinute)
+    #expect(script.session.counters.late == 1000 && script.kills.isEmpty)
+  }
+
+  @Test func deathForMemoryIsToldApart() {
+    var script = SessionScript()
+    for job in ["a", "b"] { script.run(job) }
+    script.cancel("b")
+    script.note(script.session.ended("memory ran out", outOfMemory: true))
+    #expect(script.ends(of: "a") == [.lost(.outOfMemory("memory ran out"))])
+    #expect(script.ends(of: "b") == [.cancelled])
+  }
+
   @Test(arguments: [
     #"{"jsonrpc":"2.0","id":99,"result":{}}"#, #"{"jsonrpc":"2.0","id":"x","result":{}}"#,
     #"{"jsonrpc":"2.0","id":-1,"error":{"code":1,"message":"m"}}"#,
@@ -25,7 +43,9 @@ struct SessionFaultTests {
   func unknownIDsAreDroppedAndCounted(line: String) throws {
     var script = SessionScript()
     script.run("a")
-    #expect(script.line(line).isEmpty)
+    // At most a remark for the log.
+    let isQuiet = script.line(line).allSatisfy { if case .protocolError = $0 { true } else { false } }
+    #expect(isQuiet)
     #expect(script.session.counters.late == 1)
     #expect(script.session.counters.protocolErrors == 0)
     try script.finish("a")

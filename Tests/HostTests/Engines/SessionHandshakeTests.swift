@@ -57,9 +57,22 @@ struct SessionHandshakeTests {
   }
 
   @Test(arguments: [
-    "{}", #"{"protocolVersion":"one"}"#, #"{"protocolVersion":1}"#, "[]",
-    #"{"protocolVersion":1.5,"engine":{"name":"x"}}"#,
+    ("{}", "no version"), ("[]", "no version"), (#"{"protocolVersion":"one"}"#, #"the version "one""#),
+    (#"{"protocolVersion":1.5,"engine":{"name":"x"}}"#, "the version 1.5"),
   ])
+  func aVersionThatIsNoneIsNotCommon(result: String, said: String) {
+    var script = SessionScript(ready: false)
+    script.start()
+    let actions = script.line(#"{"jsonrpc":"2.0","id":1,"result":\#(result)}"#)
+    guard case .incompatible(let text)? = actions.first else {
+      Issue.record("not incompatible: \(actions)")
+      return
+    }
+    #expect(text.contains("speaks 1") && text.contains(said), "\(text)")
+    #expect(script.kills.count == 1)
+  }
+
+  @Test(arguments: [#"{"protocolVersion":1}"#, #"{"protocolVersion":1,"engine":"x"}"#])
   func nonsenseIsABadHandshake(result: String) {
     var script = SessionScript(ready: false)
     script.start()
