@@ -46,7 +46,7 @@ def hard_link(v):
         assert (os.stat(target).st_ino, os.stat(target).st_mode, os.stat(target).st_nlink) == (*before, 1)
 
 
-@case("F44", "too many files", idle=NO_JOB, eight="as with one: the files are the same", plugin=False, quiet=True)
+@case("F44", "too many files", idle=NO_JOB, eight="as with one: the files are the same", plugin=False, quiet=True, long=True)
 def many_files(v):
     # On a disk in memory, where that many files are made soon.
     with disk(256) as place, worker_on(v, place, load=0.02) as rig:
@@ -71,7 +71,7 @@ def many_files(v):
         ends_in_order(rig)
 
 
-@case("F44", "no space", idle=NO_JOB, plugin=False, quiet=True)
+@case("F44", "no space", idle=NO_JOB, plugin=False, quiet=True, long=True)
 def no_space(v):
     with disk(24) as place, worker_on(v, place, load=None) as rig:
         plugin = Plugin("full", concurrency=v.count)

@@ -72,7 +72,7 @@ def told_to_stop(v):
         assert all(states[job.id] == "queued" for job in jobs), "the jobs were not handed back"
 
 
-@case("F48", plugin=False, quiet=True)
+@case("F48", plugin=False, quiet=True, long=True)
 def clock_jumps(v):
     library, offset = v.rig.scratch / f"clock-{v.count}.so", v.rig.scratch / f"clock-{v.count}"
     subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", str(library), str(HERE / "clock.c"), "-ldl"], check=True)
@@ -207,7 +207,7 @@ esac
     return hold
 
 
-@case("F51", idle="it is a job that wants the next load", plugin=False, quiet=True)
+@case("F51", idle="it is a job that wants the next load", plugin=False, quiet=True, long=True)
 def device_memory_is_held(v):
     directory = pathlib.Path(v.rig.scratch / f"device-{v.count}")
     directory.mkdir()

@@ -103,7 +103,7 @@ def manifest_bombs(v):
         v.rig.remove(*names)
 
 
-@case("F46", "directories", one="as idle: no job is touched", eight="as idle: no job is touched", plugin=False, quiet=True)
+@case("F46", "directories", one="as idle: no job is touched", eight="as idle: no job is touched", plugin=False, quiet=True, long=True)
 def many_directories(v):
     # On a disk in memory, where that many directories are made soon.
     with disk(512) as place, worker_on(v, place, load=None) as rig:

@@ -76,7 +76,7 @@ def family(rig, name):
     return count
 
 
-@case("F37", eight="eight bombs are one of eight times the fuse: as with one", plugin=False, quiet=True)
+@case("F37", eight="eight bombs are one of eight times the fuse: as with one", plugin=False, quiet=True, long=True)
 def fork_bomb(v):
     needed = BOMB + 2000
     if int(census.read("/proc/sys/kernel/pid_max")) < needed or int(census.read("/proc/sys/kernel/threads-max")) < needed:
@@ -127,7 +127,7 @@ def descriptor_leak(v):
         job.done(seconds=60)
 
 
-@case("F38", "1,000 crash cycles", idle="it takes jobs to crash", eight="crashes of one plugin follow each other", plugin=False, quiet=True)
+@case("F38", "1,000 crash cycles", idle="it takes jobs to crash", eight="crashes of one plugin follow each other", plugin=False, quiet=True, long=True)
 def crash_cycles(v):
     with v.worker(config=AT_ONCE, load=None) as rig:
         plugin = Plugin("cycle", more={"processes": 4})
@@ -293,7 +293,7 @@ def frozen():
         group.rmdir()
 
 
-@case("F52", plugin=False, quiet=True)
+@case("F52", plugin=False, quiet=True, long=True)
 def cannot_be_killed(v):
     with v.worker(load=0.01) as rig:
         plugin = Plugin("stuck", concurrency=max(v.count, 1), timeouts={"jobStall": "1s"})

@@ -138,7 +138,9 @@ package struct PluginCatalog: Sendable {
       // Directories without a manifest crowd nobody out, however many there are: they cost one system call each.
       let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
         pointer.withMemoryRebound(to: CChar.self, capacity: 256) { name -> String? in
-          guard name[0] != CChar(UInt8(ascii: ".")), PluginCatalog.hasManifest(name, in: dirfd(handle)) else { return nil }
+          guard name[0] != CChar(UInt8(ascii: ".")), PluginCatalog.hasManifest(name, in: dirfd(handle)) else {
+            return nil
+          }
           // A name that is not UTF-8 can be no plugin's.
           return String(validatingCString: name)
         }

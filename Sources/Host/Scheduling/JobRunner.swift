@@ -295,9 +295,6 @@ package struct JobRunner: Sendable {
     return .gone
   }
 
-  /// How often a result is tried to be stored on a full disk before its files are given up: some six seconds.
-  private static let diskTries = 5
-
   private func finish(_ job: WaitingJob, _ attempt: Int, _ end: AttemptEnd, _ timing: JobTiming) async {
     var end = end
     var pause = Duration.milliseconds(200)
@@ -321,14 +318,9 @@ package struct JobRunner: Sendable {
           return
         }
         if case .closed = error { return }  // The next life finds the job as it stood.
-        // Perhaps for want of disk, which may be what the attempt has filled: its artifacts have been taken.
-        await store.artifacts.emptyWorkDirectory(job.id, attempt: attempt)
         tries += 1
-        if case .diskFull = error, case .success(_, let artifacts) = end, !artifacts.isEmpty, tries > JobRunner.diskTries {
-          // The artifacts themselves may be what fills it: then nobody else would ever make room.
-          await store.artifacts.removeArtifacts(of: job.id, attempt: attempt)
-          end = .failure(
-            JobFailure(.resource, "the disk is full: the job was done, and its result could not be stored; make room and submit it again"))
+        if let failure = await makeRoom(job.id, attempt, error, end, tries: tries) {
+          end = failure
           continue
         }
         log.write(.warn, "scheduler", "the end of job \(job.id) cannot be stored yet: \(error)", job: job.id)
@@ -373,16 +365,6 @@ package struct JobRunner: Sendable {
   private func ended(_ id: JobID, _ state: JobState) {
     deaths.forget(id)
     live.finished(id, state)
-  }
-
-  /// False when the task was cancelled.
-  private func sleep(_ time: Duration) async -> Bool {
-    do {
-      try await Task.sleep(for: time)
-      return true
-    } catch {
-      return false
-    }
   }
 }
 
