@@ -39,6 +39,7 @@ class Case:
     batch: str
     plugin: dict
     quiet: bool
+    long: bool = False
 
     @property
     def title(self):
@@ -52,17 +53,17 @@ class Case:
 CASES = []
 
 
-def case(row, name="", *, idle=None, one=None, eight=None, batch=None, plugin=None, quiet=False):
+def case(row, name="", *, idle=None, one=None, eight=None, batch=None, plugin=None, quiet=False, long=False):
     """Registers a case of a row.
 
     `idle`, `one`, `eight`: why there is no such variant. `batch`: cases of that name run side by side. `plugin`: what
     the variant's plugin `v.chaos` is made of beside its name (see `Plugin`); False for none. `quiet`: the host has
-    nothing to log about it.
+    nothing to log about it. `long`: it takes so long that `--quick` leaves it out.
     """
     def register(body):
         without = {key: why for key, why in (("idle", idle), ("one", one), ("eight", eight)) if why}
         spec = {} if plugin is None else plugin
-        CASES.append(Case(row, name, body, without, batch or f"{row} {name} {body.__name__}", spec, quiet))
+        CASES.append(Case(row, name, body, without, batch or f"{row} {name} {body.__name__}", spec, quiet, long))
         return body
 
     return register

@@ -162,7 +162,7 @@ def errors(v, form):
     assert max(map(len, tail)) < 4400, max(map(len, tail))
 
 
-@case("F33", "lines")
+@case("F33", "lines", long=True)
 def stderr_lines(v):
     errors(v, "lines")
     v.expect_log("writes more than 6000 lines a minute to stderr")

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The fault matrix: every fault against a real worker, idle, with one job and with eight, beside a healthy engine under load.
 
-    python3 Tests/Faults/run.py [--only F7,F12] [--list] [--json FILE] [--record] [--write-docs]
+    python3 Tests/Faults/run.py [--only F7,F12] [--quick] [--list] [--json FILE] [--record] [--write-docs]
 
   --only ROWS    these rows only
+  --quick        without the cases that take long
   --list         the cases, and no run
   --json FILE    where the measured figures go; .build/test-logs/faults.json unless it is given
   --record       keeps the figures of this run for the document
@@ -43,6 +44,7 @@ def order(one):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="")
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--json", type=pathlib.Path, default=rig.ROOT / ".build" / "test-logs" / "faults.json")
     parser.add_argument("--record", action="store_true")
@@ -56,7 +58,7 @@ def main():
         document.write()
         return 0
     wanted = {row.strip() for row in options.only.split(",") if row.strip()}
-    cases = sorted((one for one in matrix.CASES if not wanted or one.row in wanted), key=order)
+    cases = sorted((one for one in matrix.CASES if (not wanted or one.row in wanted) and not (options.quick and one.long)), key=order)
     if unknown := wanted - {one.row for one in cases}:
         sys.exit(f"no case of {', '.join(sorted(unknown))}; see --list")
     dist = pathlib.Path(os.environ.get("STOKER_TEST_DIST") or rig.ROOT / "dist")

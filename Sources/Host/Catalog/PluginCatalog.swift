@@ -107,10 +107,19 @@ package struct PluginCatalog: Sendable {
   }
 
   /// A manifest counts as there even when it is a dangling link, so that its author hears about it.
-  private static func hasManifest(_ path: String) -> Bool {
-    var status = stat()
-    return lstat(FilePath.join(path, manifestName), &status) == 0
+  private static func hasManifest(_ name: UnsafePointer<CChar>, in directory: Int32) -> Bool {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 512) { path in
+      guard let start = path.baseAddress else { return false }
+      let length = strlen(name)
+      memcpy(start, name, length)
+      // With the NUL that ends it.
+      memcpy(start + length, manifestSuffix.utf8Start, manifestSuffix.utf8CodeUnitCount + 1)
+      var status = stat()
+      return fstatat(directory, start, &status, AT_SYMLINK_NOFOLLOW) == 0
+    }
   }
+
+  private static let manifestSuffix: StaticString = "/plugin.yaml"
 
   private func list(_ directory: PluginDirectory, _ diagnostics: inout [SourceDiagnostic]) -> [String]? {
     guard let handle = opendir(directory.path) else {
@@ -128,14 +137,17 @@ package struct PluginCatalog: Sendable {
     defer { closedir(handle) }
     var names: [String] = []
     while let entry = readdir(handle) {
+      // Directories without a manifest crowd nobody out, however many there are: they cost one system call each.
       let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(validatingCString: $0) }
+        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { name -> String? in
+          guard name[0] != CChar(UInt8(ascii: ".")), PluginCatalog.hasManifest(name, in: dirfd(handle)) else {
+            return nil
+          }
+          // A name that is not UTF-8 can be no plugin's.
+          return String(validatingCString: name)
+        }
       }
-      // A name that is not UTF-8 can be no plugin's.
-      guard let name, !name.hasPrefix(".") else { continue }
-      // Directories without a manifest crowd nobody out, however many there are.
-      guard PluginCatalog.hasManifest(FilePath.join(directory.path, name)) else { continue }
-      names.append(name)
+      if let name { names.append(name) }
     }
     // In order of names, so that chance does not decide who is left out.
     names.sort()

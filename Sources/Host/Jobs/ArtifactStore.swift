@@ -104,6 +104,12 @@ package final class ArtifactStore: Sendable {
     }.get()
   }
 
+  /// Removes an attempt's work directory with all it holds, and has the room back even if the engine holds files open.
+  func emptyWorkDirectory(_ id: JobID, attempt: Int) async {
+    let path = workDirectory(id, attempt: attempt)
+    await onQueue { FileTree.remove(path, emptying: true) }
+  }
+
   /// Removes an attempt's work directory with all it holds.
   package func removeWorkDirectory(_ id: JobID, attempt: Int, of plugin: String? = nil) async {
     let path = workDirectory(id, attempt: attempt, of: plugin)
@@ -115,7 +121,7 @@ package final class ArtifactStore: Sendable {
   /// Removes what was taken from an attempt that then turned out superseded or failed.
   package func removeArtifacts(of id: JobID, attempt: Int) async {
     let path = artifactDirectory(id, attempt: attempt)
-    await onQueue { FileTree.remove(path) }
+    await onQueue { FileTree.remove(path, emptying: true) }
   }
 
   /// Removes a job's input files, and its directory when nothing else is in it.

@@ -14,7 +14,12 @@ package enum FileTree {
   }
 
   /// Removes a file, a link, or a directory with all it holds. What cannot be removed stays; the next start tries again.
-  package static func remove(_ path: String) { remove(path.utf8CString.map { $0 }, in: AT_FDCWD, depth: 0) }
+  ///
+  /// - Parameter emptying: files are emptied first, so that their room is had even while some process holds them open. Files
+  ///   that have another name elsewhere keep their content.
+  package static func remove(_ path: String, emptying: Bool = false) {
+    remove(path.utf8CString.map { $0 }, in: AT_FDCWD, depth: 0, emptying: emptying)
+  }
 
   /// What a directory holds, as far as it was counted.
   struct Extent: Sendable, Equatable {
@@ -60,7 +65,19 @@ package enum FileTree {
   /// Deeper trees than this are left: each level holds a descriptor open.
   private static let maxDepth = 256
 
-  private static func remove(_ name: [CChar], in parent: Int32, depth: Int) {
+  private static func empty(_ name: [CChar], in parent: Int32) {
+    var status = stat()
+    guard fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
+    let file = openat(parent, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    guard file >= 0 else { return }
+    defer { close(file) }
+    // Asked again of what was opened: the name may have been given to something else.
+    guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_nlink == 1 else { return }
+    ftruncate(file, 0)
+  }
+
+  private static func remove(_ name: [CChar], in parent: Int32, depth: Int, emptying: Bool) {
+    if emptying { empty(name, in: parent) }
     if unlinkat(parent, name, 0) == 0 || errno == ENOENT { return }
     guard depth < maxDepth else { return }
     var descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -73,7 +90,7 @@ package enum FileTree {
     fchmod(descriptor, 0o700)
     let again = dup(descriptor)
     if again >= 0 {
-      for entry in names(again) { remove(entry, in: descriptor, depth: depth + 1) }
+      for entry in names(again) { remove(entry, in: descriptor, depth: depth + 1, emptying: emptying) }
     }
     close(descriptor)
     unlinkat(parent, name, AT_REMOVEDIR)

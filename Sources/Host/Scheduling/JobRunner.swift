@@ -268,9 +268,6 @@ package struct JobRunner: Sendable {
   /// How long a job waits when something has run out: 2 s, twice as long each time, up to 32 s.
   static func untilThereIsRoom(_ attempt: Int) -> Duration { .seconds(1 << min(attempt, 5)) }
 
-  /// How often a result is tried to be stored on a full disk before its files are given up: some six seconds.
-  private static let diskTries = 5
-
   func finish(_ job: WaitingJob, _ attempt: Int, _ end: AttemptEnd, _ timing: JobTiming) async {
     var end = end
     var pause = Duration.milliseconds(200)
@@ -294,14 +291,9 @@ package struct JobRunner: Sendable {
           return
         }
         if case .closed = error { return }  // The next life finds the job as it stood.
-        // Perhaps for want of disk, which may be what the attempt has filled: its artifacts have been taken.
-        await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
         tries += 1
-        if case .diskFull = error, case .success(_, let artifacts) = end, !artifacts.isEmpty, tries > JobRunner.diskTries {
-          // The artifacts themselves may be what fills it: then nobody else would ever make room.
-          await store.artifacts.removeArtifacts(of: job.id, attempt: attempt)
-          end = .failure(
-            JobFailure(.resource, "the disk is full: the job was done, and its result could not be stored; make room and submit it again"))
+        if let failure = await makeRoom(job.id, attempt, error, end, tries: tries) {
+          end = failure
           continue
         }
         log.write(.warn, "scheduler", "the end of job \(job.id) cannot be stored yet: \(error)", job: job.id)
@@ -337,7 +329,7 @@ package struct JobRunner: Sendable {
         // A job that is neither in line nor in an engine would stay `running` until the next start: tried again.
         log.write(
           .error, "scheduler", "the end of an attempt at job \(job.id) cannot be stored: \(error)", job: job.id)
-        await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
+        await store.artifacts.emptyWorkDirectory(job.id, attempt: attempt)
         guard error != .closed, await sleep(pause) else { return live.requeued(job.id) }
         pause = min(pause * 2, .seconds(10))
       }
@@ -347,16 +339,6 @@ package struct JobRunner: Sendable {
   private func ended(_ id: JobID, _ state: JobState) {
     blame.forget(id)
     live.finished(id, state)
-  }
-
-  /// False when the task was cancelled.
-  private func sleep(_ time: Duration) async -> Bool {
-    do {
-      try await Task.sleep(for: time)
-      return true
-    } catch {
-      return false
-    }
   }
 }
 

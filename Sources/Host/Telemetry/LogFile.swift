@@ -27,12 +27,7 @@ final class LogFile: Sendable {
   func write(_ line: String) -> Notice? {
     let isTorn = state.withLock { $0.isTorn }
     let bytes = Array(((isTorn ? "\n" : "") + line).utf8)
-    let (count, code) = bytes.withUnsafeBytes { buffer -> (Int, CInt) in
-      while true {
-        let count = Glibc.write(descriptor, buffer.baseAddress, buffer.count)
-        if count >= 0 || errno != EINTR { return (count, errno) }
-      }
-    }
+    let (count, code) = write(bytes)
     return state.withLock { state in
       if count == bytes.count {
         let lost = state.lost
@@ -45,10 +40,25 @@ final class LogFile: Sendable {
       if count > 0 { state.isTorn = true }
       state.lost += 1
       guard state.lost == 1 else { return nil }
-      let reason = count < 0 ? String(cString: strerror(code)) : "only a part of a record was taken"
       return Notice(
         level: .error,
-        message: "the log cannot be written (\(reason)): records are kept in memory only, see `stoker logs`; make room")
+        message:
+          "the log cannot be written (\(String(cString: strerror(code)))): records are kept in memory only, see `stoker logs`; make room"
+      )
+    }
+  }
+
+  /// How many of the bytes were taken, and the `errno` when not all of them were.
+  private func write(_ bytes: [UInt8]) -> (count: Int, code: CInt) {
+    bytes.withUnsafeBytes { buffer in
+      var done = 0
+      while done < buffer.count {
+        let count = Glibc.write(descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done)
+        if count < 0, errno == EINTR { continue }
+        guard count >= 0 else { return (done, errno) }
+        done += count
+      }
+      return (done, 0)
     }
   }
 }

@@ -9,9 +9,12 @@ package final class DiagnosticCollector {
   /// True once an error was reported.
   package private(set) var hasErrors = false
   /// Diagnostics kept at most: nobody reads more, and a hostile file could have thousands.
-  private static let limit = 100
+  private static let limit = 50
 
   package init(file: String) { self.file = file }
+
+  /// Whether more would not be kept: then it is not worth its making.
+  package var isFull: Bool { hasErrors && diagnostics.count >= DiagnosticCollector.limit }
 
   package func error(_ message: String, at mark: YAMLMark) { report(.error, message, at: mark) }
 

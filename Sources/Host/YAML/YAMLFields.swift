@@ -191,6 +191,7 @@ package final class YAMLFields {
   func reportUnknownKeys() {
     let known = Set(known)
     for entry in entries where !known.contains(entry.key) && !entry.key.hasPrefix("x-") {
+      if collector.isFull { return }
       let message = NearestName.message(unknown: "key", entry.key, among: self.known)
       collector.error(path.isEmpty ? message : "\(path): \(message)", at: entry.keyMark)
     }

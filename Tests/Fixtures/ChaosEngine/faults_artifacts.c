@@ -182,6 +182,7 @@ static void replaced(struct job *job, const char *task) {
   snprintf(path, sizeof path, "%s.moved", job->work);
   if (rename(job->work, path) != 0 || symlink("/etc", job->work) != 0) perror("chaos");
   declare(job, "hostname", 3);
+  usleep(300000);  // until the host has looked
   unlink(job->work);
   if (rename(path, job->work) != 0) perror("chaos");
 }

@@ -179,6 +179,22 @@ struct ArtifactStoreTests {
     }
   }
 
+  @Test func roomIsHadBackFromFilesThatAreHeldOpen() async throws {
+    try await withAttempt { store, id, work async throws in
+      let outside = work + "-outside"
+      try write("abc", outside)
+      #expect(link(outside, work + "/linked") == 0 && symlink(outside, work + "/symbolic") == 0)
+      try write("much", work + "/held")
+      let held = open(work + "/held", O_RDONLY)
+      defer { close(held) }
+      await store.emptyWorkDirectory(id, attempt: 1)
+      var status = stat()
+      #expect(fstat(held, &status) == 0 && status.st_size == 0 && status.st_nlink == 0)
+      #expect(!fileExists(work))
+      #expect(try String(contentsOfFile: outside, encoding: .utf8) == "abc")
+    }
+  }
+
   @Test func theDirectoryOfAllWorkIsMadeAnew() async throws {
     try await withAttempt { store, id, work async throws in
       try FileManager.default.removeItem(atPath: (work as NSString).deletingLastPathComponent)
