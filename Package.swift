@@ -27,6 +27,7 @@ let package = Package(
     .target(name: "CLinux"),
     .target(name: "CArtifact"),
     .systemLibrary(name: "CLibYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     // Headers only: CCurlShim loads the library when it is first used.
     .systemLibrary(name: "CLibCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .target(name: "CCurlShim", dependencies: ["CLibCurl"]),
@@ -43,7 +44,7 @@ let package = Package(
     .target(
       name: "Host",
       dependencies: [
-        "PluginProtocol", "CLinux", "CArtifact", "CLibYAML", "CLibCurl", "CCurlShim", crypto,
+        "PluginProtocol", "CLinux", "CArtifact", "CLibYAML", "CLibCurl", "CCurlShim", "CZlib", crypto,
         .product(name: "GRDB", package: "GRDB.swift"),
       ]),
     .executableTarget(
@@ -84,7 +85,7 @@ let package = Package(
     .testTarget(
       name: "HostTests",
       dependencies: [
-        "Host", "PluginProtocol", "CLinux", "launch", "HostStandIn", "store-crash-helper", "desk-engine",
+        "Host", "PluginProtocol", "CLinux", "CZlib", "launch", "HostStandIn", "store-crash-helper", "desk-engine",
       ],
       exclude: ["Process/HostStandIn", "Models/fault-server.py"]),
     .testTarget(

@@ -2,6 +2,8 @@
 # Builds dist/: bin/stoker, libexec/stoker/, plugins/synthetic and plugins/ffmpeg, and the plugins whose libraries are in
 # .engines/.
 #
+#   Tools/build.sh [host]   everything, or only what needs no engine's library
+#
 # dist/ is a prefix: it runs where it stands, and `make install` copies it. Swift's own libraries are linked into the
 # programs, so that a machine without Swift can run them.
 set -euo pipefail
@@ -65,6 +67,8 @@ if ! { have_all "${host_outputs[@]}" && is_current host "${host_inputs[@]}"; }; 
   say "$dist/bin/stoker has $(du -h --apparent-size "$dist/bin/stoker" | cut -f1), built in $((SECONDS - started)) s"
 fi
 
+[[ ${1:-all} == all ]] || exit 0
+
 # engine_plugin NAME PROGRAM ASSEMBLE INPUT...: a plugin whose library is in .engines/NAME.
 engine_plugin() {
   local name=$1 program=$2 assemble=$3
@@ -88,4 +92,10 @@ for name in llama whisper sdcpp; do
 done
 engine_plugin piper run Tools/engines/assemble-piper.sh Tools/engines/assemble-piper.sh SDKs/python/stoker_engine.py \
   Plugins/piper/{plugin.yaml,README.md,run,Sources}
+
+# What `stoker plugins new` makes plugins from: the templates and the kits, laid out as in the checkout.
+rm -rf "$dist/share/stoker/templates" "$dist/share/stoker/sdks"
+mkdir -p "$dist/share/stoker"
+cp -R Templates "$dist/share/stoker/templates"
+cp -RL SDKs "$dist/share/stoker/sdks"
 say "$dist/ is up to date"

@@ -10,12 +10,12 @@ set -euo pipefail
 
 build=(
   ca-certificates git make pkg-config
-  libsqlite3-dev libyaml-dev libcurl4-openssl-dev # the host
+  libsqlite3-dev libyaml-dev libcurl4-openssl-dev zlib1g-dev # the host
   libwebp-dev libpng-dev                          # the synthetic plugin
   g++ cmake ninja-build                           # llama.cpp
   python3 python3-pip                             # fetches llama.cpp's sources and models
 )
-test=(ffmpeg file sqlite3)
+test=(ffmpeg file sqlite3 jq nodejs)
 
 say() { printf 'packages: %s\n' "$*"; }
 die() {

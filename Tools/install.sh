@@ -27,6 +27,13 @@ for plugin in "$dist"/plugins/*/; do
   rm -rf "$target/share/stoker/plugins/$name"
   mv "$staged" "$target/share/stoker/plugins/$name"
 done
+for part in templates sdks; do
+  staged=$(mktemp -d "$target/share/stoker/.$part.XXXXXX")
+  cp -R "$dist/share/stoker/$part/." "$staged/"
+  chmod -R u=rwX,go=rX "$staged"
+  rm -rf "$target/share/stoker/$part"
+  mv "$staged" "$target/share/stoker/$part"
+done
 install -D -m 644 "$root/LICENSE" "$target/share/doc/stoker/LICENSE"
 
 completion() { # SHELL FILE

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 int linux_pipe(int fds[2]) { return pipe2(fds, O_CLOEXEC) == 0 ? 0 : -errno; }
@@ -39,4 +40,21 @@ int linux_eventfd_wait(int fd) {
   do count = read(fd, &value, sizeof value);
   while (count < 0 && errno == EINTR);
   return count == sizeof value ? 0 : -errno;
+}
+
+int linux_terminal(int fds[2]) {
+  char name[64];
+  int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (master < 0) return -errno;
+  int terminal = -1;
+  if (grantpt(master) == 0 && unlockpt(master) == 0 && ptsname_r(master, name, sizeof name) == 0)
+    terminal = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (terminal < 0) {
+    int error = errno;
+    close(master);
+    return -error;
+  }
+  fds[0] = master;
+  fds[1] = terminal;
+  return 0;
 }

@@ -27,3 +27,9 @@ int linux_openat2(int directory, const char *path, int flags, unsigned mode, uin
 int linux_rename_noreplace(int old_directory, const char *old_path, int new_directory, const char *new_path) {
   return renameat2(old_directory, old_path, new_directory, new_path, RENAME_NOREPLACE) == 0 ? 0 : -errno;
 }
+
+int linux_rename_exchange(int old_directory, const char *old_path, int new_directory, const char *new_path) {
+  return renameat2(old_directory, old_path, new_directory, new_path, RENAME_EXCHANGE) == 0 ? 0 : -errno;
+}
+
+int linux_syncfs(int fd) { return syncfs(fd) == 0 ? 0 : -errno; }

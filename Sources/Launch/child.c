@@ -34,12 +34,13 @@ static void apply_limits(const struct plan *plan) {
   static const int resources[LIMIT_COUNT] = {
       [LIMIT_OPEN_FILES] = RLIMIT_NOFILE,
       [LIMIT_ADDRESS_SPACE] = RLIMIT_AS,
-      [LIMIT_PROCESSES] = RLIMIT_NPROC,
       [LIMIT_FILE_SIZE] = RLIMIT_FSIZE,
+      // The kernel's own counts all processes of the user, and does not hold for root: the monitor counts.
+      [LIMIT_PROCESSES] = -1,
   };
   limit(RLIMIT_CORE, 0);
   for (int i = 0; i < LIMIT_COUNT; i++)
-    if (plan->limited[i]) limit(resources[i], plan->limits[i]);
+    if (plan->limited[i] && resources[i] >= 0) limit(resources[i], plan->limits[i]);
 }
 
 // The engine starts as if no one had been before it: a handler does not survive exec, but an ignored or a blocked
@@ -66,6 +67,33 @@ static void close_descriptors(void) {
   struct rlimit files;  // a kernel before 5.9
   if (getrlimit(RLIMIT_NOFILE, &files) != 0) fail(STEP_PROCESS);
   for (rlim_t fd = (rlim_t)kept + 1; fd < files.rlim_cur && fd < INT_MAX; fd++) close((int)fd);
+}
+
+static unsigned long long nanoseconds(struct timespec time) {
+  return (unsigned long long)time.tv_sec * 1000000000ULL + (unsigned long long)time.tv_nsec;
+}
+
+static bool is_file(int fd, const struct identity *identity) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && status.st_dev == identity->device && status.st_ino == identity->inode &&
+         (unsigned long long)status.st_size == identity->size && nanoseconds(status.st_mtim) == identity->modified &&
+         nanoseconds(status.st_ctim) == identity->changed;
+}
+
+// Runs the file whose digest the host has checked, whatever lies at its path by now. A script is opened once more, by
+// its interpreter and by its path: what is checked here then is what lay there a moment before.
+_Noreturn static void execute_pinned(const struct plan *plan) {
+  int fd = open(plan->command[0], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) fail(STEP_EXEC);
+  errno = ESTALE;
+  if (!is_file(fd, &plan->identity)) fail(STEP_PIN);
+  char head[2] = {0};
+  if (pread(fd, head, sizeof head, 0) == sizeof head && head[0] == '#' && head[1] == '!') {
+    execve(plan->command[0], plan->command, environ);
+  } else {
+    syscall(SYS_execveat, fd, "", plan->command, environ, AT_EMPTY_PATH);
+  }
+  fail(STEP_EXEC);
 }
 
 // "Text busy" passes by itself when the file has been written by a program that starts others: each of those holds the
@@ -114,9 +142,11 @@ _Noreturn void child_run(const struct plan *plan, pid_t monitor, int report_fd) 
   umask(077);
   if (plan->directory && chdir(plan->directory) != 0) fail(STEP_DIRECTORY);
   apply_limits(plan);
-  // From here on nothing the engine does can gain a right. A sandbox, which requires this, is applied after it.
+  // From here on nothing the engine does can gain a right. The sandbox requires this.
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail(STEP_PROCESS);
+  if (!sandbox_apply(&plan->sandbox)) fail(STEP_SANDBOX);
   reset_signals();
+  if (plan->pinned) execute_pinned(plan);
   execute(plan->command);
   fail(STEP_EXEC);
 }

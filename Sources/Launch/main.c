@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { COUNT_PERIOD_MS = 500 };  // between two counts of the engine's processes
+
 enum source { SIGNALS, CONTROL, REPORT, SOURCE_COUNT };
 
 // Own session; parent of all orphans below; told when the host is gone. That notice must be a signal that can be
@@ -63,7 +65,7 @@ static pid_t start(const struct plan *plan, int *report) {
 
 // The report pipe has something to say or has ended: the child failed, or it became its program, which closed the pipe.
 // Returns false when it failed.
-static bool finish_start(struct engine *engine, int *report) {
+static bool finish_start(struct engine *engine, const struct sandbox *sandbox, int *report) {
   struct failure failure;
   ssize_t count;
   do count = read(*report, &failure, sizeof failure);
@@ -75,6 +77,7 @@ static bool finish_start(struct engine *engine, int *report) {
     report_failed(&failure);
     return false;
   }
+  if (sandbox->mode != SANDBOX_OFF) report_sandbox(sandbox);
   report_started(engine->pid);
   return true;
 }
@@ -99,23 +102,37 @@ static bool obey(const struct engine *engine) {
   return count > 0;
 }
 
-// Until the host wants the end, or is gone, or the engine could not be started.
-static void watch(struct engine *engine, int signals, int report) {
+static bool is_too_many(const struct plan *plan) {
+  if (!plan->limited[LIMIT_PROCESSES] || !descendants_exceed(plan->limits[LIMIT_PROCESSES])) return false;
+  report_exceeded(plan->limits[LIMIT_PROCESSES]);
+  return true;
+}
+
+// Until the host wants the end, or is gone, or the engine could not be started, or has become too many processes.
+static void watch(struct engine *engine, const struct plan *plan, int signals, int report) {
+  const int period = plan->limited[LIMIT_PROCESSES] ? COUNT_PERIOD_MS : -1;
+  long long next_count = now_ms() + period;
   for (;;) {
     struct pollfd sources[SOURCE_COUNT] = {
         [SIGNALS] = {.fd = signals, .events = POLLIN},
         [CONTROL] = {.fd = CONTROL_FD, .events = POLLIN},
         [REPORT] = {.fd = report, .events = POLLIN},
     };
-    if (poll(sources, SOURCE_COUNT, -1) < 0) continue;
+    int ready = poll(sources, SOURCE_COUNT, period);
+    // By the clock: a bomb's own children, ending, would keep a mere silence from ever coming.
+    if (period > 0 && now_ms() >= next_count) {
+      if (is_too_many(plan)) return;
+      next_count = now_ms() + period;
+    }
+    if (ready <= 0) continue;
     // Before anything is reaped: an engine that has ended has first been started.
-    if (sources[REPORT].revents && !finish_start(engine, &report)) return;
+    if (sources[REPORT].revents && !finish_start(engine, &plan->sandbox, &report)) return;
     if (sources[SIGNALS].revents) {
       if (told_to_stop(signals)) return;
       siginfo_t info = {0};
       bool ended = report >= 0 && waitid(P_PID, (id_t)engine->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
                    info.si_pid == engine->pid;
-      if (ended && !finish_start(engine, &report)) return;
+      if (ended && !finish_start(engine, &plan->sandbox, &report)) return;
       reap(engine);
     }
     if (sources[CONTROL].revents && !obey(engine)) return;
@@ -131,6 +148,12 @@ int main(int argc, char **argv) {
   }
   syscall(SYS_close_range, CONTROL_FD + 1, ~0U, 0);
   if (!take_office(&plan)) return 1;
+  if (plan.sandbox.mode != SANDBOX_OFF) sandbox_probe(&plan.sandbox);
+  if (!sandbox_suffices(&plan.sandbox)) {
+    report_failed(&(struct failure){.step = STEP_SANDBOX, .error = ENOSYS});
+    report_swept(0, 0);
+    return 0;
+  }
 
   struct engine engine = {0};
   int report = -1;
@@ -141,7 +164,7 @@ int main(int argc, char **argv) {
     return 1;
   }
   drop_wire();
-  watch(&engine, signals, report);
+  watch(&engine, &plan, signals, report);
 
   int removed;
   int left = sweep(&engine, &removed);

@@ -22,8 +22,30 @@ static const char *const limit_options[LIMIT_COUNT] = {
     [LIMIT_FILE_SIZE] = "--file-size",
 };
 
+static bool read_sandbox(struct sandbox *sandbox, const char *option, const char *value) {
+  static const char *const kinds[] = {[GRANT_READ] = "--read", [GRANT_WRITE] = "--write", [GRANT_DEVICE] = "--device"};
+  for (int kind = GRANT_READ; kind <= GRANT_DEVICE; kind++) {
+    if (strcmp(option, kinds[kind]) != 0) continue;
+    sandbox->grants[sandbox->grant_count++] = (struct grant){.kind = (enum grant_kind)kind, .path = value};
+    return true;
+  }
+  if (strcmp(option, "--network") == 0) return sandbox->network = strcmp(value, "allow") == 0;
+  if (strcmp(option, "--sandbox") != 0) return false;
+  if (strcmp(value, "best") == 0) sandbox->mode = SANDBOX_BEST;
+  if (strcmp(value, "required") == 0) sandbox->mode = SANDBOX_REQUIRED;
+  return sandbox->mode != SANDBOX_OFF;
+}
+
+static bool read_identity(struct identity *identity, const char *value) {
+  char rest;
+  return sscanf(
+             value, "%llu:%llu:%llu:%llu:%llu%c", &identity->device, &identity->inode, &identity->size,
+             &identity->modified, &identity->changed, &rest) == 5;
+}
+
 static bool read_option(struct plan *plan, const char *option, const char *value) {
   rlim_t number;
+  if (strcmp(option, "--identity") == 0) return plan->pinned = read_identity(&plan->identity, value);
   if (strcmp(option, "--directory") == 0) {
     plan->directory = value;
     return true;
@@ -38,11 +60,14 @@ static bool read_option(struct plan *plan, const char *option, const char *value
     plan->limited[i] = read_number(value, &plan->limits[i]);
     return plan->limited[i];
   }
-  return false;
+  return read_sandbox(&plan->sandbox, option, value);
 }
 
 bool plan_read(struct plan *plan, int argc, char **argv) {
   int i = 1;
+  // Never freed: it is needed as long as the program runs.
+  plan->sandbox.grants = calloc((size_t)argc, sizeof(struct grant));
+  if (!plan->sandbox.grants) return false;
   while (i < argc && strcmp(argv[i], "--") != 0) {
     if (i + 1 >= argc || !read_option(plan, argv[i], argv[i + 1])) {
       fprintf(stderr, "launch: bad option or value: %s\n", argv[i]);

@@ -39,12 +39,21 @@ static unsigned long long start_time(pid_t pid) {
   return field ? strtoull(field, NULL, 10) : 0;
 }
 
+void report_sandbox(const struct sandbox *sandbox) {
+  char words[96];
+  sandbox_words(sandbox, words, sizeof words);
+  record("sandbox %d %s\n", sandbox->landlock, words);
+}
+
+void report_exceeded(rlim_t limit) { record("exceeded processes %llu\n", (unsigned long long)limit); }
+
 void report_started(pid_t pid) { record("started %d %llu\n", (int)pid, start_time(pid)); }
 
 void report_failed(const struct failure *failure) {
   static const char *const names[] = {
       [STEP_FORK] = "fork",           [STEP_PROCESS] = "process", [STEP_LIMITS] = "limits",
-      [STEP_DIRECTORY] = "directory", [STEP_EXEC] = "exec",
+      [STEP_DIRECTORY] = "directory", [STEP_SANDBOX] = "sandbox", [STEP_PIN] = "pin",
+      [STEP_EXEC] = "exec",
   };
   record("failed %s %d\n", names[failure->step], failure->error);
 }

@@ -91,6 +91,42 @@ static void count_child(pid_t child, void *context) {
   ++*(int *)context;
 }
 
+// The children of every thread of a process: at most `room` are stored, and counted.
+static size_t children_of(pid_t process, pid_t *found, size_t room) {
+  char path[64];
+  size_t count = 0;
+  snprintf(path, sizeof path, "/proc/%d/task", (int)process);
+  DIR *threads = opendir(path);
+  if (!threads) return 0;
+  struct dirent *thread;
+  while (count < room && (thread = readdir(threads))) {
+    if (thread->d_name[0] < '0' || thread->d_name[0] > '9') continue;
+    snprintf(path, sizeof path, "/proc/%d/task/%.20s/children", (int)process, thread->d_name);
+    FILE *list = fopen(path, "re");
+    int pid;
+    while (list && count < room && fscanf(list, "%d", &pid) == 1) found[count++] = (pid_t)pid;
+    if (list) fclose(list);
+  }
+  closedir(threads);
+  return count;
+}
+
+bool descendants_exceed(rlim_t limit) {
+  // As many tasks on the whole machine is one number to read; only when it is high are they looked for one by one.
+  unsigned long long tasks = 0;
+  FILE *load = fopen("/proc/loadavg", "re");
+  bool known = load && fscanf(load, "%*s %*s %*s %*u/%llu", &tasks) == 1;
+  if (load) fclose(load);
+  if (known && tasks <= limit) return false;
+  size_t room = (size_t)limit + 1;
+  pid_t *found = calloc(room, sizeof *found);
+  if (!found) return false;
+  size_t count = children_of(getpid(), found, room);
+  for (size_t i = 0; i < count && count < room; i++) count += children_of(found[i], found + count, room - count);
+  free(found);
+  return count >= room;
+}
+
 void signal_group(const struct engine *engine, int signal) {
   struct group_search search = {.group = engine->pid, .found = !engine->reaped};
   if (engine->reaped) each_child(find_group, &search);
@@ -110,7 +146,7 @@ int reap(struct engine *engine) {
   }
 }
 
-static long long now_ms(void) {
+long long now_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec * 1000LL + now.tv_nsec / 1000000;

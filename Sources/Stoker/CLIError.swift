@@ -68,6 +68,9 @@ struct CLIError: Error, Equatable, Sendable {
     case is SourceDiagnostics, is SourceDiagnostic, is YAMLError: CLIError(.usage, class: "configuration", "\(error)")
     case let error as ConfigurationEditor.EditError: CLIError(.usage, class: "configuration", error.description)
     case let error as SafeFile.ReadError: CLIError(.usage, class: "file", error.description)
+    case let error as InstallError:
+      CLIError(error.kind == .usage ? .usage : .failed, class: error.kind.rawValue, error.description)
+    case let error as ArchiveError: CLIError(.failed, class: "refused", "the archive is refused: \(error)")
     case let error as UnknownJobKind: CLIError(.usage, class: "unknown_kind", error.description)
     default: nil
     }

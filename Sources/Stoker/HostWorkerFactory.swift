@@ -6,6 +6,7 @@ struct HostWorkerFactory: WorkerFactory {
   func run(_ options: WorkerOptions) async throws {
     let log = try makeLog(options)
     for warning in options.warnings { log.write(.warn, "config", warning.description) }
+    TemporaryHome.sweep(below: options.layout.dataDirectory)
     let worker = try Worker(
       Host.WorkerOptions(
         layout: options.layout, configuration: options.configuration, environment: options.environment,
@@ -22,15 +23,17 @@ struct HostWorkerFactory: WorkerFactory {
       output: options.isVerbose ? STDERR_FILENO : nil, threshold: options.isVerbose ? .debug : .info)
     for warning in options.warnings { log.write(.warn, "config", warning.description) }
     try options.layout.prepare()
+    TemporaryHome.sweep(below: options.layout.dataDirectory)
     let directory = try TemporaryHome(below: options.layout.dataDirectory)
     defer { directory.remove() }
     var layout = options.layout
     layout.dataDirectory = directory.path
     layout.stateDirectory = directory.path + "/state"
-    let worker = try Worker(
-      Host.WorkerOptions(
-        layout: layout, configuration: options.configuration, environment: options.environment,
-        version: StokerVersion.current, isDaemon: false, log: log))
+    var hosted = Host.WorkerOptions(
+      layout: layout, configuration: options.configuration, environment: options.environment,
+      version: StokerVersion.current, isDaemon: false, log: log)
+    hosted.observer = options.observer
+    let worker = try Worker(hosted)
     return try await withThrowingTaskGroup(of: Void.self) { group in
       let readiness = AsyncStream<Void>.makeStream()
       group.addTask {
@@ -79,23 +82,4 @@ struct HostWorkerFactory: WorkerFactory {
       output: output, format: configured.format == .json ? .json : .text,
       threshold: options.isVerbose ? .debug : options.isQuiet ? .error : level)
   }
-}
-
-/// A directory of its own below the home's data, for the jobs of a worker that lives for one command.
-private struct TemporaryHome {
-  let path: String
-
-  init(below parent: String) throws {
-    var template = Array("\(parent)/exec-XXXXXX".utf8CString)
-    let isMade = mkdtemp(&template) != nil
-    guard isMade else {
-      throw CLIError.usage(
-        "cannot make a directory below \(parent): \(String(cString: strerror(errno))); give another home with --home DIR"
-      )
-    }
-    path = template.withUnsafeBufferPointer { buffer in buffer.baseAddress.map { String(cString: $0) } ?? parent }
-  }
-
-  /// Removes the directory and all that is in it.
-  func remove() { FileTree.remove(path) }
 }

@@ -26,4 +26,6 @@ struct WorkerOptions: Sendable {
   var isVerbose: Bool
   /// Log errors only.
   var isQuiet: Bool
+  /// Makes one that sees the wire of a process of the plugin.
+  var observer: (@Sendable (Plugin) -> (any WireObserver)?)?
 }

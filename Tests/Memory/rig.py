@@ -62,6 +62,11 @@ class Rig(Worker):
             shutil.copy(HERE / "engine.py", place)
             shutil.copy(ROOT / "SDKs" / "python" / "stoker_engine.py", place)
         config = {"memory": {"reserve": 0}, "pluginDirectories": [str(self.bench / "plugins")], **config}
+        # Its engines and the tests talk through files beside the plugins.
+        settings = config.setdefault("plugins", {})
+        for manifest in plugins:
+            grants = {"sandbox": {"write": [str(self.bench)]}}
+            settings[manifest["name"]] = {**settings.get(manifest["name"], {}), **grants}
         lines = [f"{key}: {json.dumps(value)}\n" for key, value in config.items()]
         super().__init__(dist, self.bench / "models", "".join(lines))
         self.extra = json.dumps({"models": [self._entry(**one) for one in models]})

@@ -22,6 +22,8 @@ int linux_eventfd(int nonblocking);
 int linux_eventfd_signal(int fd);
 /// Blocks until the eventfd is not zero, then sets it to zero.
 int linux_eventfd_wait(int fd);
+/// Makes a pseudo-terminal: fds[0] is its master, fds[1] what a program sees as its terminal.
+int linux_terminal(int fds[2]);
 
 // Files.
 
@@ -35,6 +37,11 @@ enum {
 int linux_openat2(int directory, const char *path, int flags, unsigned mode, uint64_t resolve);
 /// Renames and fails with -EEXIST rather than replace an existing file.
 int linux_rename_noreplace(int old_directory, const char *old_path, int new_directory, const char *new_path);
+
+/// Exchanges two files or directories, both of which exist, in one step.
+int linux_rename_exchange(int old_directory, const char *old_path, int new_directory, const char *new_path);
+/// Brings the whole file system of an open file to disk.
+int linux_syncfs(int fd);
 
 // Processes.
 
@@ -56,6 +63,11 @@ int linux_pidfd_reap(int pidfd, int *signaled, int *status);
 /// Starts a program with fds[i] as its descriptor i, every signal at its default and none blocked. Returns its pid.
 /// Must be called from a thread that lives as long as the child may live: a parent-death signal follows the thread.
 int linux_spawn(const char *path, char *const argv[], char *const envp[], const int *fds, int count);
+
+/// Version of Landlock's interface that this kernel has; 0 when it has none, or a container forbids it.
+int linux_landlock_version(void);
+/// Whether system calls can be filtered with errors as answers: 1 or 0.
+int linux_has_seccomp(void);
 
 // Signals.
 

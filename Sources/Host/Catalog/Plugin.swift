@@ -37,6 +37,8 @@ package struct Plugin: Sendable, Equatable {
   /// Changes whenever the manifest, the program, or a file that the command names changes on disk: what the host
   /// compares to learn that a new version lies there. Cheap, and only meaningful on this machine.
   package let fingerprint: String
+  /// The program as it was when its digest was found to be the pinned one; nil without a pin. It alone is executed.
+  package let pinned: SafeFile.Identity?
   let files: [String]
   let manifestBytes: [UInt8]
 

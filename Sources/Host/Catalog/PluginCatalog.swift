@@ -19,6 +19,8 @@ package struct CatalogEntry: Sendable, Equatable {
 
   /// The plugin when it is usable.
   package var plugin: Plugin? { if case .usable(let plugin) = state { plugin } else { nil } }
+  /// The directory without symbolic links, as far as it is known.
+  var directory: String { plugin?.directory ?? path }
 }
 
 /// All plugins as they were at one moment.

@@ -71,7 +71,7 @@ extension PluginManifest {
     manifest.timeouts = fields.mapping("timeouts", decodeTimeouts) ?? manifest.timeouts
     manifest.environmentAllow =
       (fields.mapping("environment") { $0.environmentNames("allow") } ?? nil) ?? manifest.environmentAllow
-    manifest.sandbox = fields.mapping("sandbox", decodeSandbox)
+    manifest.sandbox = fields.mapping("sandbox", decodeSandbox) ?? manifest.sandbox
     manifest.options = fields.entries("config").map { PluginOption.decode($0, fields.collector) } ?? manifest.options
     manifest.limits = fields.mapping("limits", decodeLimits) ?? manifest.limits
     manifest.sha256 = fields.string("sha256")
@@ -206,6 +206,7 @@ extension PluginManifest {
     sandbox.network = fields.choice("network", PluginSandbox.Network.self) ?? sandbox.network
     sandbox.read = fields.choices("read", PluginSandbox.Place.self) ?? sandbox.read
     sandbox.write = fields.choices("write", PluginSandbox.Place.self) ?? sandbox.write
+    sandbox.isRequired = fields.bool("required") ?? sandbox.isRequired
     return sandbox
   }
 

@@ -11,7 +11,7 @@ extension PluginManifest {
       "features": JSONValue(features), "concurrency": JSONValue(concurrency), "processes": JSONValue(processes),
       "residentModels": JSONValue(residentModels),
       "device": device.json, "cpuThreads": cpuThreads.map { JSONValue($0) } ?? "auto", "timeouts": timeouts.json,
-      "environment": ["allow": JSONValue(environmentAllow)], "sandbox": sandbox?.json ?? .null,
+      "environment": ["allow": JSONValue(environmentAllow)], "sandbox": sandbox.json,
       "config": .object(
         Dictionary(options.map { ($0.name, $0.json) }, uniquingKeysWith: { first, _ in first })),
       "limits": limits.json, "sha256": JSONValue(sha256),
@@ -53,7 +53,7 @@ extension PluginSandbox {
   var json: JSONValue {
     [
       "network": .string(network.rawValue), "read": JSONValue(read.map(\.rawValue)),
-      "write": JSONValue(write.map(\.rawValue)),
+      "write": JSONValue(write.map(\.rawValue)), "required": .bool(isRequired),
     ]
   }
 }

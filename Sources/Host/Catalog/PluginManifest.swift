@@ -33,9 +33,8 @@ package struct PluginManifest: Sendable, Equatable {
   package var timeouts = PluginTimeouts()
   /// Environment variables the plugin asks for; each is set only when the operator grants it. Default: none.
   package var environmentAllow: [String] = []
-  /// What the engine is confined to; nil, the default, when the manifest has no `sandbox`: then the engine may do what
-  /// the host's user may.
-  package var sandbox: PluginSandbox?
+  /// What the engine is confined to, whether the manifest says so or not: only the operator can take it away.
+  package var sandbox = PluginSandbox()
   /// The plugin's own settings, in the manifest's order. Default: none.
   package var options: [PluginOption] = []
   package var limits = PluginLimits()
@@ -100,7 +99,8 @@ package struct PluginTimeouts: Sendable, Equatable {
   package var idleExit = Duration.seconds(600)
 }
 
-/// What a sandboxed engine may reach. The plugin's own directory and the system's libraries are always readable.
+/// What an engine asks to reach. It may always read the plugin's own directory and the system's programs and libraries,
+/// and always write to its HOME, its cache and its TMPDIR.
 package struct PluginSandbox: Sendable, Equatable {
   /// Reach over the network.
   package enum Network: String, CaseIterable, Sendable {
@@ -117,16 +117,18 @@ package struct PluginSandbox: Sendable, Equatable {
   package var network = Network.none
   /// Default: [models].
   package var read: [Place] = [.models]
-  /// Writing includes reading. Default: [work].
+  /// Writing includes reading. Models are read-only all the same unless the operator grants more. Default: [work].
   package var write: [Place] = [.work]
+  /// Whether the engine must not run where the kernel cannot hold it to its files and system calls. Default: false.
+  package var isRequired = false
 }
 
-/// Limits that the kernel enforces on each process of the plugin; nil leaves the host's default.
+/// Limits of each process of the plugin; nil leaves the host's default.
 package struct PluginLimits: Sendable, Equatable {
   /// Greatest number of open files.
   package var openFiles: Int?
   /// Greatest address space in bytes.
   package var addressSpace: Int64?
-  /// Greatest number of processes of the host's user.
+  /// Greatest number of processes that the engine and its descendants may be; the monitor counts twice a second.
   package var processes: Int?
 }

@@ -32,11 +32,12 @@ struct PluginReader: Sendable {
     } catch {
       throw failure(shownPath, "command: \(error.message)", at: decoded.commandMark)
     }
-    try checkPin(decoded, executable, shownPath)
+    let pinned = try checkPin(decoded, executable, shownPath)
     let files = namedFiles(decoded.manifest, executable, root)
     let plugin = Plugin(
       manifest: decoded.manifest, directory: root, source: source, manifestPath: manifestPath, executable: executable,
-      fingerprint: fingerprint(contents, executable, files), files: files, manifestBytes: contents.bytes)
+      fingerprint: fingerprint(contents, executable, files), pinned: pinned, files: files, manifestBytes: contents.bytes
+    )
     return (plugin, decoded.warnings)
   }
 
@@ -55,11 +56,11 @@ struct PluginReader: Sendable {
 
   private func checkPin(
     _ decoded: PluginManifest.Decoded, _ executable: PluginExecutable, _ file: String
-  ) throws(SourceDiagnostics) {
-    guard let pin = decoded.manifest.sha256 else { return }
-    let actual: String
+  ) throws(SourceDiagnostics) -> SafeFile.Identity? {
+    guard let pin = decoded.manifest.sha256 else { return nil }
+    let (actual, identity): (String, SafeFile.Identity)
     do {
-      actual = try Plugin.sha256(of: executable.path).text
+      (actual, identity) = try Plugin.sha256(of: executable.path)
     } catch {
       throw failure(file, "sha256: the program cannot be read: \(error)", at: decoded.commandMark)
     }
@@ -68,6 +69,7 @@ struct PluginReader: Sendable {
         file, "sha256: the program has \(actual), the manifest demands \(pin); install the right program",
         at: decoded.commandMark)
     }
+    return identity
   }
 
   /// The program, when it is the plugin's, and every argument that is a file inside the plugin's directory, such as the

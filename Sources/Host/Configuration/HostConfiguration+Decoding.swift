@@ -67,6 +67,10 @@ extension HostConfiguration {
     configuration.fairness = fields.section("fairness", decodeFairness) ?? configuration.fairness
     configuration.residency = decodeResidency(fields)
     configuration.inputs = fields.section("inputs", decodeInputs) ?? configuration.inputs
+    configuration.sandboxMode =
+      (fields.section("sandbox") { $0.choice("mode", SandboxConfiguration.Mode.self) } ?? nil)
+      ?? configuration.sandboxMode
+    configuration.install = fields.section("install", InstallConfiguration.decode) ?? configuration.install
     return configuration
   }
 
@@ -93,6 +97,7 @@ extension HostConfiguration {
     plugin.environmentGrant =
       (fields.section("environment") { $0.environmentNames("grant") } ?? nil) ?? plugin.environmentGrant
     plugin.devices = decodePluginDevices(fields) ?? plugin.devices
+    plugin.sandbox = fields.section("sandbox", SandboxConfiguration.decode) ?? plugin.sandbox
     if let settings = fields.node("config"), !settings.isNull {
       if settings.mapping == nil {
         fields.collector.mismatch(fields.place("config"), expected: "a mapping", settings)
@@ -113,6 +118,7 @@ extension HostConfiguration {
     }
     jobs.maxArtifactBytes = fields.byteSize("maxArtifactBytes", in: 1...(1 << 60)) ?? jobs.maxArtifactBytes
     jobs.maxArtifactFiles = fields.int("maxArtifactFiles", in: 1...1_000_000) ?? jobs.maxArtifactFiles
+    jobs.maxWorkBytes = fields.byteSize("maxWorkBytes", in: (1 << 20)...(1 << 60)) ?? jobs.maxWorkBytes
     return jobs
   }
 

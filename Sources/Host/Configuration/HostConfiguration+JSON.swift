@@ -16,7 +16,7 @@ extension HostConfiguration {
       "memory": memory.json, "fairness": ["maxWait": .string(DurationText.text(fairness.maxWait))],
       "residency": .object(
         Dictionary(residency.map { ($0.key.text, $0.value.json) }, uniquingKeysWith: { first, _ in first })),
-      "inputs": inputs.json,
+      "inputs": inputs.json, "install": install.json,
     ])
   }
 
@@ -27,7 +27,7 @@ extension PluginConfiguration {
   var json: JSONValue {
     .compact([
       "enabled": .bool(enabled), "preload": .bool(preload), "environment": ["grant": JSONValue(environmentGrant)],
-      "devices": devices.json, "config": settings?.json ?? .null,
+      "devices": devices.json, "sandbox": sandbox.json, "config": settings?.json ?? .null,
     ])
   }
 }
@@ -40,6 +40,7 @@ extension JobsConfiguration {
         "maxAge": .string(DurationText.text(retentionMaxAge)), "maxCount": JSONValue(retentionMaxCount),
       ],
       "maxArtifactBytes": .string(ByteSize.text(maxArtifactBytes)), "maxArtifactFiles": JSONValue(maxArtifactFiles),
+      "maxWorkBytes": .string(ByteSize.text(maxWorkBytes)),
     ]
   }
 }

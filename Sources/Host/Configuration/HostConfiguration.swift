@@ -22,6 +22,9 @@ package struct HostConfiguration: Sendable, Equatable {
   /// `residency`: by model id, or glob of ids.
   package var residency: [ModelPattern: ResidencyConfiguration] = [:]
   package var inputs = InputsConfiguration()
+  /// `sandbox.mode`: for every plugin that has no mode of its own. Default: enforce.
+  package var sandboxMode = SandboxConfiguration.Mode.enforce
+  package var install = InstallConfiguration()
 
   package init() {}
 
@@ -40,6 +43,8 @@ package struct PluginConfiguration: Sendable, Equatable {
   package var environmentGrant: [String] = []
   /// Which devices its processes get. Default: auto.
   package var devices = PluginDevices.auto
+  /// What its engines may reach beyond their manifest.
+  package var sandbox = SandboxConfiguration()
   /// `config`: the plugin's own settings, to be checked by ``PluginSettings/resolve(manifest:values:file:)`` once the
   /// manifest is known. Default: nil.
   package var settings: YAMLNode?
@@ -61,6 +66,9 @@ package struct JobsConfiguration: Sendable, Equatable {
   package var maxArtifactBytes: Int64 = 4 << 30
   /// Files of one job at most. Default: 1000.
   package var maxArtifactFiles = 1000
+  /// Bytes of disk that a plugin's engines may take at a time: work directories, HOME, cache and TMPDIR together, and
+  /// any one file. Default: 16GiB.
+  package var maxWorkBytes: Int64 = 16 << 30
 }
 
 /// `log`.

@@ -1,13 +1,24 @@
 import PluginProtocol
 
 extension PluginSupervisor {
-  func listener(_ slot: Int) -> @Sendable (EngineEvent) -> Void {
+  /// - Parameter process: the process's number in the record.
+  func listener(_ process: Int, _ launch: EngineLaunch) -> @Sendable (EngineEvent) -> Void {
+    let sandbox = launch.process.sandbox
     let record = record
     let log = context.log
     let name = plugin.name
+    let version = plugin.manifest.version
     return { event in
       switch event {
-      case .started(let pid): record.update { $0.processes[slot]?.pid = pid }
+      case .started(let pid):
+        record.update(process) { $0.pid = pid }
+        record.note("started", "version \(version)", pid: pid)
+      case .confined(let inForce):
+        record.update(process) { $0.sandbox = inForce }
+        log.write(
+          .info, name,
+          "sandbox: \(inForce.text(allowsNetwork: sandbox?.allowsNetwork == true)); it may change \(sandbox?.write.joined(separator: ", ") ?? "")"
+        )
       case .ready(let engine):
         record.note("ready", "\(engine.name) \(engine.version)")
         log.write(.info, name, "ready: \(engine.name) \(engine.version)")
@@ -26,12 +37,28 @@ extension PluginSupervisor {
         log.write(LogLevel(message.level), name, message.message, jobText: message.jobID)
       case .protocolError(let what, let evidence):
         log.write(.warn, name, "protocol error: \(what): \(evidence.prefix(200))")
-      case .killed(let reason):
-        record.note("killed", reason.description)
-        log.write(.error, name, "killed: \(reason)")
-      case .died(let diagnosis): record.note("ended", diagnosis)
+      case .killed(let reason): log.write(.error, name, "killed: \(reason)")
+      // Noted when its counters are known, too.
+      case .died: break
       }
     }
+  }
+}
+
+extension PluginSupervisor {
+  /// Puts the end of a process into the history, with what it has counted.
+  func note(_ end: EngineEnd, _ served: Served) {
+    let isCrash =
+      switch end.verdict {
+      case .crash, .outOfMemory: true
+      case .wanted, .unusable: false
+      }
+    if isCrash { record.update { $0.counters.crashes += 1 } }
+    let jobs = served.finished == 1 ? "1 job" : "\(served.finished) jobs"
+    let counted = end.counters.text
+    record.note(
+      end.word, "\(end.diagnosis); after \(end.lifetime.short) and \(jobs)" + (counted.isEmpty ? "" : "; " + counted),
+      pid: end.pid, evidence: end.evidence)
   }
 }
 

@@ -18,6 +18,7 @@ package struct SupervisorContext: Sendable {
   /// Keeps a model's files from being removed while an engine has it loaded; nil for models without files.
   package var claimModel: @Sendable (_ model: String) -> ModelUse?
   package var restart: RestartPolicy.Settings
+  package var life = PluginLife()
 }
 
 /// Keeps one plugin's engine processes: starts them when there is work, hands them jobs, starts them again when they die.
@@ -30,6 +31,8 @@ package final class PluginSupervisor: Sendable {
     case quarantined(String)
     /// It will not work until it changes.
     case unusable(String)
+    /// Its first start failed, and an earlier version takes over.
+    case rejected(String)
   }
 
   package let plugin: Plugin
@@ -41,6 +44,10 @@ package final class PluginSupervisor: Sendable {
     var policy: RestartPolicy
     var isRetired = false
     var places: Set<Dispatcher.Place> = []
+    /// Processes that are ready, to be told to go when a drain takes too long.
+    var engines: [Dispatcher.Place: EngineProcess] = [:]
+    /// Those who wait for places to be left.
+    var drains: [Nap] = []
     var outcome: Outcome?
     /// Slots whose process could not be killed.
     var lostSlots: Set<Int> = []
@@ -78,17 +85,24 @@ package final class PluginSupervisor: Sendable {
   }
 
   /// Takes the plugin out of service: its processes finish the jobs they have, then leave.
-  package func retire() {
+  ///
+  /// - Returns: where they are, for ``drain(_:grace:)``.
+  @discardableResult
+  package func retire() -> Set<Dispatcher.Place> {
     let places = state.withLock { state in
       state.isRetired = true
       return state.places
     }
     for place in places { context.dispatcher.retire(place) }
     for nap in naps { nap.wake() }
+    return places
   }
 
   /// Starts the plugin's processes anew; running jobs end on the old ones. A restart by hand is no crash.
-  package func restart() {
+  ///
+  /// - Returns: where the old ones are, for ``drain(_:grace:)``.
+  @discardableResult
+  package func restart() -> Set<Dispatcher.Place> {
     record.note("restart", "asked for by the operator")
     let places = state.withLock { state in
       state.policy.forgive()
@@ -96,6 +110,7 @@ package final class PluginSupervisor: Sendable {
     }
     for place in places { context.dispatcher.retire(place) }
     for nap in naps { nap.wake() }
+    return places
   }
 
   // MARK: One slot
@@ -113,7 +128,7 @@ package final class PluginSupervisor: Sendable {
       }
       guard isWelcome else { return }
       defer {
-        state.withLock { _ = $0.places.remove(place) }
+        leave(place)
         context.dispatcher.forget(place)
       }
       if takeWish() { isWanted = true }
@@ -159,44 +174,49 @@ package final class PluginSupervisor: Sendable {
       defer { context.devices.leave(seat) }
       let assignment = seat.assignment
       let launch = try context.launch(plugin, slot, assignment)
-      record.update { state in
-        state.counters.starts += 1
-        state.processes[slot] = PluginRecord.Process(state: .starting, startedAt: Timestamp.now())
-        state.processes[slot]?.devices = assignment.devices.map(\.id.description)
-      }
-      defer { record.update { $0.processes[slot] = nil } }
+      if launch.process.sandbox == nil { context.log.write(.info, name, "sandbox: switched off by the configuration") }
+      let process = record.begin(
+        version: plugin.manifest.version, devices: assignment.devices.map(\.id.description))
+      defer { record.end(process) }
       let (value, end) = try await withEngine(
-        launch, spawner: context.spawner, clock: context.clock, emit: listener(slot)
+        launch, spawner: context.spawner, clock: context.clock, emit: listener(process, launch)
       ) { engine, description in
         if let first { context.dispatcher.reserve(first, for: place) }
         served.ready(at: context.clock.now())
-        await self.serve(slot, place, engine, description, served, assignment)
-        record.update { $0.processes[slot]?.state = .stopping }
+        await withDiscardingTaskGroup { group in
+          if let quota = launch.diskQuota { group.addTask { await quota.watch(engine) } }
+          await self.serve(slot, process, place, engine, description, served, assignment)
+          group.cancelAll()
+        }
+        record.update(process) { $0.state = .stopping }
         return true
       }
       // Gone from the record before the backoff, which may be long.
-      record.update { $0.processes[slot] = nil }
+      record.end(process, end.counters)
       if value != nil { pending = nil }
-      record.add(end.counters)
-      if let pending { context.dispatcher.giveBack(pending) }
+      if case .killed(.diskQuota) = end.cause { await launch.diskQuota?.dispose() }
+      note(end, served)
+      if let pending { context.dispatcher.giveBack(pending, from: place) }
       pending = nil
       return await after(end, served, slot)
     } catch {
-      if let pending, !served.wasReady { context.dispatcher.giveBack(pending) }
+      if let pending, !served.wasReady { context.dispatcher.giveBack(pending, from: place) }
       context.log.write(.error, name, "\(error)")
-      if let choice = error as? DeviceChoiceError {
+      record.note("failed to start", "\(error)")
+      if error is DeviceChoiceError || error is SandboxRefusal {
         // The operator's wish is what cannot be: the plugin is not to blame, and to try again is of no use.
-        outOfService(.unusable(choice.description))
+        outOfService(.unusable("\(error)"))
         return false
       }
+      record.update { $0.counters.crashes += 1 }
       return await died("\(error)", served, slot, isStart: true)
     }
   }
 
   /// Runs jobs until the process dies, has been idle for long enough, or its place is retired.
   private func serve(
-    _ slot: Int, _ place: Dispatcher.Place, _ engine: EngineProcess, _ description: EngineDescription, _ served: Served,
-    _ assignment: DeviceAssignment
+    _ slot: Int, _ process: Int, _ place: Dispatcher.Place, _ engine: EngineProcess, _ description: EngineDescription,
+    _ served: Served, _ assignment: DeviceAssignment
   ) async {
     let residency = context.residency
     var holder: MemoryLedger.HolderID?
@@ -209,16 +229,20 @@ package final class PluginSupervisor: Sendable {
     }
     let seat = holder
     defer { if let seat { residency.leave(seat) } }
-    record.update { state in
-      state.processes[slot]?.state = .ready
-      state.processes[slot]?.pid = engine.pid
-      state.processes[slot]?.models = { seat.map(residency.models(in:)) ?? [] }
-      state.backoffUntil = nil
+    record.update(process) { process in
+      process.state = .ready
+      process.pid = engine.pid
+      process.models = { seat.map(residency.models(in:)) ?? [] }
+      process.counters = { engine.counters }
     }
+    record.update { $0.backoffUntil = nil }
+    enter(place, engine)
     becameReady(slot, ReadyProcess(pid: engine.pid, holder: seat))
+    context.life.becameReady(self)
     defer { state.withLock { _ = $0.ready.removeValue(forKey: slot) } }
     let here = JobRunner.Place(
-      plugin: plugin.name, pid: engine.pid, engine: engine, description: description, holder: seat)
+      plugin: plugin.name, pid: engine.pid, engine: engine, description: description, holder: seat,
+      company: { served.company })
     let lanes = min(description.concurrency, plugin.manifest.concurrency)
     let idleExit = plugin.manifest.timeouts.idleExit
     let narrowed = description.models.map { $0.map { ModelPattern($0) } }
@@ -242,14 +266,14 @@ package final class PluginSupervisor: Sendable {
           workers.addTask {
             while let job = await self.context.dispatcher.next(place, isWarm: true, rank: rank) {
               served.begin()
-              self.record.update { $0.processes[slot]?.jobs.append(job.id.description) }
+              self.record.update(process) { $0.jobs.append(job.id.description) }
               let verdict = await self.context.runner.run(job, at: here)
-              self.record.update { state in
-                state.processes[slot]?.jobs.removeAll { $0 == job.id.description }
-              }
-              served.end(good: verdict == .good, at: self.context.clock.now())
-              self.context.dispatcher.jobLeft()
-              if verdict == .gone { return }
+              self.record.update(process) { $0.jobs.removeAll { $0 == job.id.description } }
+              let now = self.context.clock.now()
+              served.end(job.id, verdict, at: now)
+              if verdict == .good { self.state.withLock { $0.policy.served(now: now) } }
+              self.context.dispatcher.jobLeft(place)
+              if verdict == .gone || verdict == .poisoned { return }
             }
           }
         }
@@ -285,20 +309,20 @@ package final class PluginSupervisor: Sendable {
 
   private func after(_ end: EngineEnd, _ served: Served, _ slot: Int) async -> Bool {
     if end.isLost { retireLost(slot) }
-    switch end.cause {
-    case .stopped:
+    switch end.verdict {
+    case .wanted(let startAgain):
       context.log.write(.debug, plugin.name, "stopped")
-      return false
-    case .incompatible:
+      return startAgain
+    case .unusable:
       context.log.write(.error, plugin.name, end.diagnosis)
       outOfService(.unusable(end.diagnosis))
       return false
-    case .killed(.ignoredCancel):
-      return true
-    case .failedToStart, .crashed, .killed:
-      let isStart = end.cause == .failedToStart
+    case .crash(let isStart):
       context.log.write(.error, plugin.name, end.diagnosis + tail(end))
-      return await died(end.diagnosis, served, slot, isStart: isStart, isBlamed: end.failure != .resource)
+      return await died(end.diagnosis, served, slot, isStart: isStart)
+    case .outOfMemory(let isStart):
+      context.log.write(.error, plugin.name, end.diagnosis + tail(end))
+      return await died(end.diagnosis, served, slot, isStart: isStart, counts: false)
     }
   }
 
@@ -320,30 +344,34 @@ package final class PluginSupervisor: Sendable {
   }
 
   /// A process died by itself. Waits out the backoff; returns whether to start again without a job.
-  private func died(
-    _ diagnosis: String, _ served: Served, _ slot: Int, isStart: Bool, isBlamed: Bool = true
-  ) async -> Bool {
+  private func died(_ diagnosis: String, _ served: Served, _ slot: Int, isStart: Bool, counts: Bool = true) async
+    -> Bool
+  {
     let now = context.clock.now()
     let chance = Double.random(in: 0...1)
     let decision = state.withLock { state in
-      isBlamed
-        ? state.policy.died(now: now, lived: served.lived(now: now), finishedJobs: served.finished, chance: chance)
-        : state.policy.ranOutOfMemory(chance: chance)
+      state.policy.died(
+        now: now, lived: served.lived(now: now), finishedJobs: served.finished, chance: chance, jobs: served.lost,
+        poison: served.poison, counts: counts)
     }
-    record.update { $0.counters.crashes += 1 }
     failStarters(diagnosis)
+    if isStart, context.life.startFailed(self, diagnosis) {
+      outOfService(.rejected(diagnosis))
+      return false
+    }
     switch decision {
     case .quarantine:
       let reason =
         "it died \(context.restart.quarantineDeaths) times in \(context.restart.quarantineWindow.short); last: \(diagnosis)"
       context.log.write(
         .error, plugin.name,
-        "quarantined: \(reason). Lift it with `stoker plugins restart \(plugin.name)`, or by a change of the plugin")
+        "quarantined: \(reason). Lift it with `stoker plugins quarantine lift \(plugin.name)`, or by a change of the plugin"
+      )
       outOfService(.quarantined(reason))
       return false
     case .restart(let delay):
       record.update { state in
-        state.restarts += 1
+        state.counters.restarts += 1
         state.backoffUntil = now.advanced(by: delay)
       }
       context.log.write(.info, plugin.name, "is started again in \(delay.short), when needed")
@@ -363,7 +391,7 @@ package final class PluginSupervisor: Sendable {
     let reason: String =
       switch outcome {
       case .retired: "it was taken out of service"
-      case .quarantined(let text), .unusable(let text): text
+      case .quarantined(let text), .unusable(let text), .rejected(let text): text
       }
     failStarters(reason)
   }

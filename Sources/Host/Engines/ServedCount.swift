@@ -8,6 +8,11 @@ final class Served: Sendable {
     var running = 0
     var finished = 0
     var idleSince: MonotonicInstant?
+    /// Jobs that the process went away with, and those of them that are to blame for it.
+    var lost: Set<JobID> = []
+    var poison: Set<JobID> = []
+    /// `running`, as it was when the process's end was first looked at.
+    var company: Int?
   }
   private let state = Mutex(State())
 
@@ -25,15 +30,32 @@ final class Served: Sendable {
       state.idleSince = nil
     }
   }
-  func end(good: Bool, at now: MonotonicInstant) {
+  func end(_ id: JobID, _ verdict: JobRunner.Verdict, at now: MonotonicInstant) {
     state.withLock { state in
       state.running -= 1
-      if good { state.finished += 1 }
+      switch verdict {
+      case .good: state.finished += 1
+      case .gone: state.lost.insert(id)
+      case .poisoned:
+        state.lost.insert(id)
+        state.poison.insert(id)
+      case .bad, .neutral: break
+      }
       if state.running == 0 { state.idleSince = now }
     }
   }
   /// How long nothing has run; nil while something does.
   func idle(now: MonotonicInstant) -> Duration? { state.withLock { $0.idleSince?.duration(to: now) } }
   func lived(now: MonotonicInstant) -> Duration { state.withLock { $0.readyAt?.duration(to: now) ?? .zero } }
+  var lost: Set<JobID> { state.withLock { $0.lost } }
+  var poison: Set<JobID> { state.withLock { $0.poison } }
+  /// Jobs that the process had been given when this was first asked: those who leave after its end change nothing.
+  var company: Int {
+    state.withLock { state in
+      let company = state.company ?? state.running
+      state.company = company
+      return company
+    }
+  }
   var finished: Int { state.withLock { $0.finished } }
 }

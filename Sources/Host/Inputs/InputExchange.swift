@@ -16,7 +16,6 @@ final class InputExchange {
     var settings: InputSettings
   }
 
-  private static let longestHead = 65_536
   /// Bytes of a body that count as progress: whoever sends less in the time of a stall holds an engine up for nothing.
   private static let progressBytes = 65_536
   /// How often a cancellation is looked for, at least.
@@ -28,8 +27,6 @@ final class InputExchange {
   private let onHead: (HTTPHead) throws -> Bool
   private let onBody: (UnsafeRawBufferPointer) throws -> Void
   private var head = HTTPHead()
-  private var headBytes = 0
-  private var isHeadComplete = false
   /// The caller wants no body: the connection is dropped at its first byte.
   private var isBodyUnwanted = false
   private var failure: (any Error)?
@@ -167,32 +164,21 @@ final class InputExchange {
   }
 
   private func header(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    if isHeadComplete { return true }
-    headBytes += bytes.count
-    guard headBytes <= Self.longestHead else {
+    switch head.take(bytes) {
+    case .goOn: return true
+    case .tooLong:
       failure = InputFailure(.badInput, "\(request.url.redacted) answered with more than 64 KiB of headers")
       return false
-    }
-    let line = String(decoding: bytes, as: UTF8.self)
-    if line.hasPrefix("HTTP/") {
-      head = HTTPHead()
-      head.status = Int(line.split(separator: " ").dropFirst().first?.prefix(3) ?? "") ?? 0
-    } else if line == "\r\n" || line == "\n" {
-      // 1xx answers come before the real one.
-      guard head.status >= 200 else { return true }
-      isHeadComplete = true
+    case .complete:
       lastProgress = .now
       do {
         isBodyUnwanted = try !onHead(head)
+        return true
       } catch {
         failure = error
         return false
       }
-    } else if let colon = line.utf8.firstIndex(of: UInt8(ascii: ":")) {
-      let value = line[line.utf8.index(after: colon)...].split(whereSeparator: \.isWhitespace).joined(separator: " ")
-      head.headers[line[..<colon].lowercased()] = value
     }
-    return true
   }
 
   private func body(_ bytes: UnsafeRawBufferPointer) -> Bool {

@@ -17,16 +17,18 @@ extension InputStage {
   /// has taken the name), the last one, and the result says so: an object with exactly `file`, its name, and `bytes`. A
   /// smaller output of just these members goes there too, so that such a result always means a file.
   ///
+  /// - Parameter plugin: whose engine it was, as when the work directory was made.
   /// - Throws: `ArtifactError`; then nothing of the attempt's artifacts is left.
   package func collect(
-    _ answer: JobRunResult, of id: JobID, attempt: Int
+    _ answer: JobRunResult, of id: JobID, attempt: Int, from plugin: String? = nil
   ) async throws(ArtifactError) -> CollectedResult {
     // On most answers there is nothing to take and nothing to put aside: no other thread is asked then.
     if answer.artifacts.isEmpty, answer.outputFile == nil {
       try await store.artifacts.checkLeavings(of: id, attempt: attempt)
     }
     var artifacts =
-      answer.artifacts.isEmpty ? [] : try await store.artifacts.take(answer.artifacts, of: id, attempt: attempt)
+      answer.artifacts.isEmpty
+      ? [] : try await store.artifacts.take(answer.artifacts, of: id, attempt: attempt, from: plugin)
     if answer.outputFile == nil, case .object(var members) = answer.output {
       if let usage = answer.usage, members["usage"] == nil { members["usage"] = usage }
       let result = JSONValue.object(members)
@@ -35,7 +37,7 @@ extension InputStage {
       }
     }
     let intake = OutputIntake(
-      work: store.artifacts.workDirectory(id, attempt: attempt),
+      work: store.artifacts.workDirectory(id, attempt: attempt, of: plugin),
       target: store.artifacts.artifactDirectory(id, attempt: attempt), inlineBytes: store.options.maxInlineBytes)
     let taken = Set(artifacts.map(\.name))
     let outcome = await store.artifacts.onQueue { Result { () throws(ArtifactError) in try intake.run(answer, taken) } }

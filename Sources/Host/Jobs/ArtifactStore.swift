@@ -9,7 +9,7 @@ import PluginProtocol
 
 /// The directories of jobs and of attempts.
 ///
-/// `work/<job>-<attempt>/` belongs to an engine while its attempt runs. `jobs/<job>/<attempt>/` holds what was taken
+/// `work/<plugin>/<job>-<attempt>/` belongs to an engine while its attempt runs; engines of other plugins cannot see it. `jobs/<job>/<attempt>/` holds what was taken
 /// from there; it counts only once the job's row names that attempt's artifacts. `jobs/<job>/inputs/` holds what its
 /// task needs (see `InputStage`), until the job has ended. All are private to the host's user.
 package final class ArtifactStore: Sendable {
@@ -34,15 +34,28 @@ package final class ArtifactStore: Sendable {
   package func artifactDirectory(_ id: JobID, attempt: Int) -> String { "\(jobs)/\(id)/\(attempt)" }
 
   /// The path of an attempt's work directory, whether it exists or not.
-  package func workDirectory(_ id: JobID, attempt: Int) -> String { "\(work)/\(id)-\(attempt)" }
+  /// - Parameter plugin: whose engine works there; nil for one of no plugin, as programs that test have it.
+  package func workDirectory(_ id: JobID, attempt: Int, of plugin: String? = nil) -> String {
+    "\(plugin.map { workRoot(of: $0) } ?? work)/\(id)-\(attempt)"
+  }
+
+  /// The path below which the work directories of a plugin's engines lie, whether it exists or not.
+  package func workRoot(of plugin: String) -> String { ArtifactStore.workRoot(of: plugin, below: directory) }
+
+  package static func workRoot(of plugin: String, below directory: String) -> String {
+    "\(directory)/work/\(plugin)"
+  }
 
   /// Creates the empty work directory of an attempt, mode 0700, and returns its path.
-  package func makeWorkDirectory(_ id: JobID, attempt: Int) throws(JobStoreError) -> String {
-    let path = workDirectory(id, attempt: attempt)
+  package func makeWorkDirectory(
+    _ id: JobID, attempt: Int, of plugin: String? = nil
+  ) throws(JobStoreError) -> String {
+    let path = workDirectory(id, attempt: attempt, of: plugin)
     if mkdir(path, 0o700) == 0 { return path }
     if errno == ENOENT {
-      // Somebody has removed the directory of all of them.
+      // The first of its plugin, or somebody has removed the directory of all of them.
       try StoreFiles.makeDirectory(work)
+      if let plugin { try StoreFiles.makeDirectory(workRoot(of: plugin)) }
       if mkdir(path, 0o700) == 0 { return path }
     }
     guard errno == EEXIST else { throw StoreFiles.error(errno, path: path) }
@@ -76,10 +89,10 @@ package final class ArtifactStore: Sendable {
   /// When this returns, the files and their names are on disk. It never blocks in an open, and touches nothing outside
   /// the two directories. On an error nothing of the attempt's artifacts is left in the job's directory.
   package func take(
-    _ declarations: [ArtifactDeclaration], of id: JobID, attempt: Int
+    _ declarations: [ArtifactDeclaration], of id: JobID, attempt: Int, from plugin: String? = nil
   ) async throws(ArtifactError) -> [JobArtifact] {
     if declarations.isEmpty { return [] }
-    let source = workDirectory(id, attempt: attempt)
+    let source = workDirectory(id, attempt: attempt, of: plugin)
     let target = artifactDirectory(id, attempt: attempt)
     let limits = limits
     return try await onQueue {
@@ -98,8 +111,8 @@ package final class ArtifactStore: Sendable {
   }
 
   /// Removes an attempt's work directory with all it holds.
-  package func removeWorkDirectory(_ id: JobID, attempt: Int) async {
-    let path = workDirectory(id, attempt: attempt)
+  package func removeWorkDirectory(_ id: JobID, attempt: Int, of plugin: String? = nil) async {
+    let path = workDirectory(id, attempt: attempt, of: plugin)
     // Most engines leave it empty: one system call, and no other thread.
     if rmdir(path) == 0 || errno == ENOENT { return }
     await onQueue { FileTree.remove(path) }

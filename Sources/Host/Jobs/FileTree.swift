@@ -7,7 +7,7 @@
 /// Directories that engines filled: walked by descriptor, so that a link put in the way leads nowhere else.
 package enum FileTree {
   /// The entries of a directory; none when it cannot be read.
-  static func names(in path: String) -> [String] {
+  package static func names(in path: String) -> [String] {
     let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     guard descriptor >= 0 else { return [] }
     return names(descriptor).map { String(decoding: $0.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self) }
@@ -47,9 +47,7 @@ package enum FileTree {
     }
     defer { closedir(stream) }
     while extent.entries <= maxEntries, let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { Array(UnsafeBufferPointer(start: $0, count: 256)) }
-      }
+      let name = FileTree.name(entry)
       let text = String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
       if text == "." || text == ".." || (depth == 0 && skipping(text)) { continue }
       extent.entries += 1
@@ -98,6 +96,30 @@ package enum FileTree {
     unlinkat(parent, name, AT_REMOVEDIR)
   }
 
+  /// Bytes of disk that a directory takes with all it holds. Stops counting above `enough`. A file with several names
+  /// counts with each: an engine gains nothing by it, and loses nothing that it needs.
+  static func usedBytes(_ path: String, enough: Int64) -> Int64 {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    return descriptor < 0 ? 0 : usedBytes(descriptor, enough: enough, depth: 0)
+  }
+
+  /// Takes over the descriptor.
+  private static func usedBytes(_ directory: Int32, enough: Int64, depth: Int) -> Int64 {
+    defer { close(directory) }
+    let again = dup(directory)
+    guard again >= 0 else { return 0 }
+    var used: Int64 = 0
+    for name in names(again) where used <= enough {
+      var status = stat()
+      guard fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
+      used += Int64(status.st_blocks) * 512
+      guard status.st_mode & S_IFMT == S_IFDIR, depth < maxDepth else { continue }
+      let inner = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+      if inner >= 0 { used += usedBytes(inner, enough: enough - used, depth: depth + 1) }
+    }
+    return used
+  }
+
   /// Takes over the descriptor. The names are bytes ended by NUL: an engine need not write UTF-8.
   private static func names(_ descriptor: Int32) -> [[CChar]] {
     guard let stream = fdopendir(descriptor) else {
@@ -107,14 +129,19 @@ package enum FileTree {
     defer { closedir(stream) }
     var names: [[CChar]] = []
     while let entry = readdir(stream) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { pointer in
-          Array(UnsafeBufferPointer(start: pointer, count: strlen(pointer) + 1))
-        }
-      }
+      let name = FileTree.name(entry)
       let dot = CChar(UInt8(ascii: "."))
       if name != [dot, 0], name != [dot, dot, 0] { names.append(name) }
     }
     return names
+  }
+
+  /// An entry's name with its NUL. An entry may be shorter than its type says: no byte after the NUL is read.
+  private static func name(_ entry: UnsafeMutablePointer<dirent>) -> [CChar] {
+    withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+      pointer.withMemoryRebound(to: CChar.self, capacity: 256) { pointer in
+        Array(UnsafeBufferPointer(start: pointer, count: strlen(pointer) + 1))
+      }
+    }
   }
 }

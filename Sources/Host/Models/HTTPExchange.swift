@@ -1,13 +1,6 @@
 import CCurlShim
 import Glibc
 
-/// Status line and headers of one answer.
-struct HTTPHead: Sendable {
-  var status = 0
-  /// Names in lower case; of repeated ones the last counts.
-  var headers: [String: String] = [:]
-}
-
 /// One request and its answer, over libcurl. Redirects are not followed here, because each needs a decision.
 ///
 /// Used by one thread; every call on it blocks.
@@ -21,7 +14,6 @@ final class HTTPExchange {
     var certificateAuthorities: String?
   }
 
-  private static let longestHead = 65_536
   /// Thread-safe, once for the process.
   private static let isReady = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
 
@@ -29,8 +21,6 @@ final class HTTPExchange {
   private let onHead: (HTTPHead) throws -> Bool
   private let onBody: (UnsafeRawBufferPointer) throws -> Void
   private var head = HTTPHead()
-  private var headBytes = 0
-  private var isHeadComplete = false
   /// The caller wants no body: the connection is dropped at its first byte.
   private var isBodyUnwanted = false
   private var failure: (any Error)?
@@ -135,31 +125,20 @@ final class HTTPExchange {
 
   private func header(_ bytes: UnsafeRawBufferPointer) -> Bool {
     lastActivity = .now
-    if isHeadComplete { return true }
-    let line = String(decoding: bytes, as: UTF8.self)
-    headBytes += bytes.count
-    guard headBytes <= Self.longestHead else {
+    switch head.take(bytes) {
+    case .goOn: return true
+    case .tooLong:
       failure = ModelError(.badResponse, "\(request.url.redacted) answered with more than 64 KiB of headers")
       return false
-    }
-    if line.hasPrefix("HTTP/") {
-      head = HTTPHead()
-      head.status = Int(line.split(separator: " ").dropFirst().first?.prefix(3) ?? "") ?? 0
-    } else if line == "\r\n" || line == "\n" {
-      // 1xx answers come before the real one.
-      guard head.status >= 200 else { return true }
-      isHeadComplete = true
+    case .complete:
       do {
         isBodyUnwanted = try !onHead(head)
+        return true
       } catch {
         failure = error
         return false
       }
-    } else if let colon = line.utf8.firstIndex(of: UInt8(ascii: ":")) {
-      let name = line[..<colon].lowercased()
-      head.headers[name] = String(line[line.utf8.index(after: colon)...].trimmingBlanks)
     }
-    return true
   }
 
   private func body(_ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -199,15 +178,5 @@ final class HTTPExchange {
     }
     return socket(
       address.pointee.family, address.pointee.socktype | Int32(SOCK_CLOEXEC.rawValue), address.pointee.protocol)
-  }
-}
-
-extension Substring {
-  /// Without spaces, tabs and line ends at both ends.
-  fileprivate var trimmingBlanks: Substring {
-    let isBlank: (Character) -> Bool = { $0 == " " || $0 == "\t" || $0 == "\r\n" || $0 == "\n" || $0 == "\r" }
-    var text = drop(while: isBlank)
-    while let last = text.last, isBlank(last) { text.removeLast() }
-    return text
   }
 }

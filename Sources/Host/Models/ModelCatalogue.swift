@@ -30,6 +30,11 @@ package struct ModelCatalogue: Sendable {
     entries = merged.values.sorted { $0.id < $1.id }
   }
 
+  /// Paths of files of certain models that lie where the operator keeps them.
+  package func externalFiles(_ isWanted: (ModelEntry) -> Bool) -> [String] {
+    entries.filter(isWanted).flatMap(\.files).compactMap { if case .path(let path) = $0.source { path } else { nil } }
+  }
+
   /// The entry of that id, or nil.
   package func entry(_ id: String) -> ModelEntry? { byID[id] }
 

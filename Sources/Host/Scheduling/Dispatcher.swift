@@ -28,6 +28,19 @@ package final class Dispatcher: Sendable {
     let continuation: CheckedContinuation<WaitingJob?, Never>
   }
 
+  private enum Choice {
+    case nothing
+    case hand(JobQueue.Candidate)
+    /// A suspect goes first, and has to be alone.
+    case empty(for: JobID)
+  }
+
+  private enum Step {
+    case hand(Waiter, WaitingJob)
+    case again
+    case done
+  }
+
   private struct State {
     var queue = JobQueue()
     var waiters: [Waiter] = []
@@ -39,6 +52,7 @@ package final class Dispatcher: Sendable {
     var reserved: [Place: [WaitingJob]] = [:]
     /// Jobs handed out and not back.
     var handedOut = 0
+    var solitude = Solitude()
 
     /// Jobs that keep back others, as all who wait for jobs see it, and one more.
     func overdue(
@@ -51,10 +65,30 @@ package final class Dispatcher: Sendable {
     /// Whether a job may be begun at all.
     func mayBegin(_ limit: Int?) -> Bool { intake == .open && !isClosed && handedOut < limit ?? .max }
 
-    mutating func hand(_ candidate: JobQueue.Candidate, now: MonotonicInstant) -> WaitingJob {
+    mutating func hand(_ candidate: JobQueue.Candidate, at place: Place, now: MonotonicInstant) -> WaitingJob {
       queue.take(candidate, now: now)
       handedOut += 1
+      solitude.begin(candidate.job, at: place)
       return candidate.job
+    }
+
+    /// What a place would do now.
+    mutating func choose(
+      _ place: Place, _ now: MonotonicInstant, _ maxWait: Duration, _ held: [JobQueue.Overdue],
+      _ rank: (JobLane) -> LaneRank?
+    ) -> Choice {
+      guard !solitude.isTaken(place) else { return .nothing }
+      // Where no suspect waits, which is nearly always, there is nothing to ask about each job.
+      let best =
+        queue.suspects == 0
+        ? queue.first(now: now, maxWait: maxWait, held: held, rank: rank)
+        : queue.first(
+          now: now, maxWait: maxWait, held: held, admits: { solitude.mayConsider($0, at: place) }, rank: rank)
+      guard let best, best.job.isAlone, solitude.isOccupied(place) else {
+        solitude.stopEmptying(place)
+        return best.map { .hand($0) } ?? .nothing
+      }
+      return .empty(for: best.job.id)
     }
   }
 
@@ -118,10 +152,14 @@ package final class Dispatcher: Sendable {
             return .some(job)
           }
           let held = state.overdue(now, maxWait, rank)
-          if state.mayBegin(limit), let found = state.queue.first(now: now, maxWait: maxWait, held: held, rank: rank) {
+          if state.mayBegin(limit) {
+            switch state.choose(place, now, maxWait, held, rank) {
+            case .nothing: break
             // What cannot be done here may be possible at another place that waits.
-            if found.readiness != .hopeless { return .some(state.hand(found, now: now)) }
-            mustMatch = true
+            case .hand(let found) where found.readiness == .hopeless: mustMatch = true
+            case .hand(let found): return .some(state.hand(found, at: place, now: now))
+            case .empty(let id): _ = state.solitude.empty(place, for: id)
+            }
           }
           state.waiters.append(Waiter(id: id, place: place, rank: rank, isWarm: isWarm, continuation: continuation))
           return nil
@@ -141,17 +179,20 @@ package final class Dispatcher: Sendable {
       state.reserved[place, default: []].append(job)
       return true
     }
-    if !isKept { giveBack(job) }
+    if !isKept { giveBack(job, from: place) }
   }
 
   /// Ends all waiting at a place, now and later. Jobs reserved for it go back into line.
   package func retire(_ place: Place) {
-    let back = state.withLock { state in
+    let (back, mustMatch) = state.withLock { state in
       state.retired.insert(place)
-      return state.reserved.removeValue(forKey: place) ?? []
+      state.solitude.retire(place)
+      return (state.reserved.removeValue(forKey: place) ?? [], state.queue.suspects > 0)
     }
     release { $0.place == place }
-    for job in back { giveBack(job) }
+    for job in back { giveBack(job, from: place) }
+    // A suspect that this place was being emptied for is for the others now.
+    if mustMatch { match() }
   }
 
   /// Ends the waiting at a place once: whoever waits there looks at the world again.
@@ -163,7 +204,7 @@ package final class Dispatcher: Sendable {
       state.retired.remove(place)
       return state.reserved.removeValue(forKey: place) ?? []
     }
-    for job in back { giveBack(job) }
+    for job in back { giveBack(job, from: place) }
   }
 
   private func release(where matches: (Waiter) -> Bool) {
@@ -186,21 +227,30 @@ package final class Dispatcher: Sendable {
   }
 
   /// A job that was handed out and could not be begun goes back into line.
-  package func giveBack(_ job: WaitingJob) {
+  package func giveBack(_ job: WaitingJob, from place: Place) {
     onReturn(job.id)
-    state.withLock { $0.handedOut -= 1 }
+    state.withLock { state in
+      state.handedOut -= 1
+      _ = state.solitude.end(at: place)
+    }
     enqueue(job)
   }
 
   /// A job that was handed out is done with, whatever became of it.
-  package func jobLeft() {
-    state.withLock { $0.handedOut -= 1 }
-    if limit != nil { match() }
+  package func jobLeft(_ place: Place) {
+    let mustMatch = state.withLock { state in
+      state.handedOut -= 1
+      return state.solitude.end(at: place)
+    }
+    if mustMatch || limit != nil { match() }
   }
 
   /// Takes a waiting job out of line. False when it does not wait (any more).
   package func withdraw(_ id: JobID) -> Bool {
-    let wasThere = state.withLock { $0.queue.remove(id) != nil }
+    let wasThere = state.withLock { state in
+      state.solitude.drop(id)
+      return state.queue.remove(id) != nil
+    }
     // It may have kept others back.
     if wasThere { match() }
     return wasThere
@@ -240,25 +290,37 @@ package final class Dispatcher: Sendable {
   package func match() {
     let now = clock.now()
     while true {
-      let pair: (Waiter, WaitingJob)? = state.withLock { state in
+      let step: Step = state.withLock { state in
         // Also when nobody waits: `nextRelease` would stay in the past, and who rests until then would never rest.
         _ = state.queue.release(now: now)
-        guard !state.waiters.isEmpty, state.mayBegin(limit) else { return nil }
+        guard !state.waiters.isEmpty, state.mayBegin(limit) else { return .done }
         let held = state.overdue(now, maxWait)
         var best: (index: Int, candidate: JobQueue.Candidate)?
+        var wishes: [(place: Place, id: JobID)] = []
         for (index, waiter) in state.waiters.enumerated() {
-          guard let found = state.queue.first(now: now, maxWait: maxWait, held: held, rank: waiter.rank) else {
-            continue
+          switch state.choose(waiter.place, now, maxWait, held, waiter.rank) {
+          case .nothing: break
+          case .empty(let id): wishes.append((waiter.place, id))
+          case .hand(let found):
+            if let best, !isBetter(found, waiter, than: best.candidate, state.waiters[best.index]) { continue }
+            best = (index, found)
           }
-          if let best, !isBetter(found, waiter, than: best.candidate, state.waiters[best.index]) { continue }
-          best = (index, found)
         }
-        guard let best else { return nil }
-        let waiter = state.waiters.remove(at: best.index)
-        return (waiter, state.hand(best.candidate, now: now))
+        if let best {
+          let waiter = state.waiters.remove(at: best.index)
+          return .hand(waiter, state.hand(best.candidate, at: waiter.place, now: now))
+        }
+        // Each place that begins to be emptied leaves other jobs to the others: they look again. The order of jobs stands
+        // still meanwhile, so that this ends when no place finds a better one.
+        var isNews = false
+        for wish in wishes where state.solitude.empty(wish.place, for: wish.id) { isNews = true }
+        return isNews ? .again : .done
       }
-      guard let pair else { return }
-      pair.0.continuation.resume(returning: pair.1)
+      switch step {
+      case .hand(let waiter, let job): waiter.continuation.resume(returning: job)
+      case .again: continue
+      case .done: return
+      }
     }
   }
 

@@ -8,6 +8,7 @@ package struct JobIntake: Sendable {
   let router: @Sendable () -> ModelRouter
   let inputs: InputStage
   let residency: Residency
+  let blame: BlameBook
   let clock: any HostClock
   /// Told when a job with a deadline came in.
   let upkeep: Nap
@@ -46,11 +47,14 @@ package struct JobIntake: Sendable {
   package func restore() async throws(JobStoreError) {
     let now = clock.now()
     for job in try await store.queuedIndex() {
+      // What it has done to engines is in its attempts.
+      if job.attempts > 0 { blame.restore(job.id, try await store.job(job.id).attempts) }
       dispatcher.enqueue(
         WaitingJob(
           id: job.id, lane: JobLane(kind: job.kind, model: job.model ?? ""), priority: job.priority,
           attempts: job.attempts, deadlineAt: job.deadlineInMs.map { now.advanced(by: .milliseconds($0)) },
-          startableAt: job.startableInMs.map { now.advanced(by: .milliseconds($0)) }, queuedAt: now))
+          startableAt: job.startableInMs.map { now.advanced(by: .milliseconds($0)) }, queuedAt: now,
+          isAlone: blame.isSuspect(job.id)))
     }
   }
 

@@ -22,11 +22,14 @@ package struct WaitingJob: Sendable, Equatable {
   package var startableAt: MonotonicInstant?
   /// When it was first queued here, for `queuedMs` and fairness.
   package var queuedAt: MonotonicInstant
+  /// A suspect: it must have its engine process to itself.
+  package var isAlone = false
 
   package init(
     id: JobID, lane: JobLane, priority: Int = 0, attempts: Int = 0, deadlineAt: MonotonicInstant? = nil,
-    startableAt: MonotonicInstant? = nil, queuedAt: MonotonicInstant
+    startableAt: MonotonicInstant? = nil, queuedAt: MonotonicInstant, isAlone: Bool = false
   ) {
+    self.isAlone = isAlone
     self.id = id
     self.lane = lane
     self.priority = priority
@@ -93,6 +96,8 @@ package struct JobQueue: Sendable {
   /// Every job that is in line.
   private var inLine: [JobID: WaitingJob] = [:]
   private var delayed: [JobID: WaitingJob] = [:]
+  /// Jobs in line that must be alone in their process.
+  private(set) var suspects = 0
 
   package init() {}
 
@@ -114,6 +119,7 @@ package struct JobQueue: Sendable {
       return
     }
     inLine[job.id] = job
+    if job.isAlone { suspects += 1 }
     // In place: a copy of a long lane for every job would make the queue quadratic.
     lanes[job.lane, default: Lane()].insert(job)
   }
@@ -182,12 +188,16 @@ package struct JobQueue: Sendable {
   /// - Parameters:
   ///   - maxWait: how long a lane may be passed over; zero for strictly by age.
   ///   - held: jobs that keep back others, see `overdue`.
+  ///   - admits: jobs that it refuses are left out, as if they did not stand there.
   package func first(
-    now: MonotonicInstant, maxWait: Duration, held: [Overdue] = [], rank: (JobLane) -> LaneRank?
+    now: MonotonicInstant, maxWait: Duration, held: [Overdue] = [], admits: (WaitingJob) -> Bool = { _ in true },
+    rank: (JobLane) -> LaneRank?
   ) -> Candidate? {
     var best: Candidate?
     for (key, lane) in lanes {
-      guard let head = lane.jobs.last, case .ready(let readiness, let pools)? = rank(key) else { continue }
+      guard let head = lane.jobs.last(where: admits), case .ready(let readiness, let pools)? = rank(key) else {
+        continue
+      }
       let isHeldBack = held.contains { JobQueue.precedes($0.job, head) && !$0.pools.isDisjoint(with: pools) }
       if isHeldBack { continue }
       let candidate = Candidate(
@@ -219,6 +229,7 @@ package struct JobQueue: Sendable {
   package mutating func remove(_ id: JobID) -> WaitingJob? {
     if let job = delayed.removeValue(forKey: id) { return job }
     guard let job = inLine.removeValue(forKey: id) else { return nil }
+    if job.isAlone { suspects -= 1 }
     lanes[job.lane]?.remove(job)
     if lanes[job.lane]?.jobs.isEmpty == true { lanes[job.lane] = nil }
     return job

@@ -7,7 +7,7 @@ package struct JobRunner: Sendable {
   let dispatcher: Dispatcher
   let router: @Sendable () -> ModelRouter
   let clock: any HostClock
-  let deaths: DeathCount
+  let blame: BlameBook
   let inputs: InputStage
   let residency: Residency
   let log: HostLog
@@ -20,6 +20,8 @@ package struct JobRunner: Sendable {
     var description: EngineDescription
     /// The process, as the memory ledger knows it; nil for engines that load no models.
     var holder: MemoryLedger.HolderID?
+    /// Jobs that had been given to the process when this was first asked.
+    var company: @Sendable () -> Int = { 1 }
   }
 
   /// How the attempt went, as far as the engine's reputation goes.
@@ -27,8 +29,12 @@ package struct JobRunner: Sendable {
     /// The engine did what it was asked, or the job was at fault.
     case good
     case bad
+    /// The engine was not needed.
+    case neutral
     /// The process is gone.
     case gone
+    /// The process is gone, and this job is what ends processes.
+    case poisoned
   }
 
   /// Runs a job that was taken out of line. The job is in line again, or ended, when this returns.
@@ -41,17 +47,17 @@ package struct JobRunner: Sendable {
       // Cancelled or expired between the line and here: that is stored already.
       if case .notQueued = error {
         live.retract(job.id)
-        return .good
+        return .neutral
       }
       log.write(.error, "scheduler", "cannot claim job \(job.id): \(error)", job: job.id)
       var later = job
       later.startableAt = clock.now().advanced(by: .seconds(1))
       dispatcher.enqueue(later)
-      return .good
+      return .neutral
     }
     let queued = job.queuedAt.duration(to: clock.now())
     let verdict = await attemptJob(job, attempt, at: place, queued: queued)
-    await store.artifacts.removeWorkDirectory(job.id, attempt: attempt)
+    await store.artifacts.removeWorkDirectory(job.id, attempt: attempt, of: place.plugin)
     return verdict
   }
 
@@ -69,13 +75,13 @@ package struct JobRunner: Sendable {
     let mayRun = live.begin(id, attempt: attempt, handle: handle)
     guard mayRun else {
       await finish(job, attempt, .cancelled, JobTiming())
-      return .good
+      return .neutral
     }
     let work: String
     let prepared: PreparedTask
     do {
       // Before the model: a bad input loads nothing.
-      work = try store.artifacts.makeWorkDirectory(id, attempt: attempt)
+      work = try store.artifacts.makeWorkDirectory(id, attempt: attempt, of: place.plugin)
       let live = live
       prepared = try await inputs.prepare(
         id, workDirectory: work, contentFiles: place.description.abilities.takesContentFiles, attempt: attempt,
@@ -91,13 +97,14 @@ package struct JobRunner: Sendable {
           return .gone
         }
         await finish(job, attempt, .cancelled, JobTiming())
-        return .good
+        return .neutral
       }
-      return await failed(job, attempt, refusal, at: place, JobTiming())
+      _ = await failed(job, attempt, refusal, at: place, JobTiming())
+      return .neutral
     } catch {
       await requeue(
         job, attempt, .failed, JobFailure(.resource, "the job could not be prepared: \(error)"), after: .seconds(2))
-      return .good
+      return .neutral
     }
     let fetched = clock.now()
     let model: ModelReference
@@ -114,11 +121,11 @@ package struct JobRunner: Sendable {
     // A cancel while the model was loading has found no job in the engine.
     if live.isCancelRequested(id) {
       await finish(job, attempt, .cancelled, JobTiming(loadMs: fetched.ms(to: loaded)))
-      return .good
+      return .neutral
     }
     let end = await engine.run(
-      parameters, deadline: job.deadlineAt.map { clock.now().duration(to: $0) }, sink: sink(id, attempt),
-      unless: { live.isCancelRequested(id) })
+      parameters, deadline: job.deadlineAt.map { clock.now().duration(to: $0) }, isAlone: job.isAlone,
+      sink: sink(id, attempt), unless: { live.isCancelRequested(id) })
     let timing = JobTiming(
       queuedMs: queued.inMilliseconds, loadMs: fetched.ms(to: loaded), runMs: loaded.ms(to: clock))
     return await settle(job, attempt, end, at: place, timing)
@@ -145,11 +152,11 @@ package struct JobRunner: Sendable {
         return .failure(Ended(verdict: .gone))
       }
       await finish(job, attempt, .failure(failure), JobTiming())
-      return .failure(Ended(verdict: .good))
+      return .failure(Ended(verdict: .neutral))
     } catch {
       await requeue(
         job, attempt, .failed, JobFailure(.resource, "the job could not be prepared: \(error)"), after: .seconds(2))
-      return .failure(Ended(verdict: .good))
+      return .failure(Ended(verdict: .neutral))
     }
     guard let holder = place.holder else { return .success(route.model) }
     let live = live
@@ -165,13 +172,13 @@ package struct JobRunner: Sendable {
     case .abandoned:
       if live.isCancelRequested(id) {
         await finish(job, attempt, .cancelled, JobTiming(loadMs: started.ms(to: clock)))
-        return .failure(Ended(verdict: .good))
+        return .failure(Ended(verdict: .neutral))
       }
       if !Task.isCancelled, let deadline = job.deadlineAt, deadline <= clock.now() {
         let failure = JobFailure(
           errorClass: "deadline", message: "the job's deadline passed while its model was loading")
         await finish(job, attempt, .failure(failure), JobTiming(loadMs: started.ms(to: clock)))
-        return .failure(Ended(verdict: .good))
+        return .failure(Ended(verdict: .neutral))
       }
       await requeue(
         job, attempt, .superseded, JobFailure(.transient, "the worker was stopped while the model was loading"),
@@ -181,17 +188,22 @@ package struct JobRunner: Sendable {
       await finish(
         job, attempt, .failure(JobFailure(problem.failureClass, problem.message)),
         JobTiming(loadMs: started.ms(to: clock)))
-      return .failure(Ended(verdict: .good))
+      return .failure(Ended(verdict: .neutral))
     case .crowded(let problem):
       await requeue(
         job, attempt, .superseded, JobFailure(problem.failureClass, problem.message), after: .zero, counts: false)
-      return .failure(Ended(verdict: .good))
+      return .failure(Ended(verdict: .neutral))
     case .failed(let problem):
       if place.engine.isStopping || problem == Residency.gone {
         // The host ended the load, or the process died before it began: the job is not to blame.
         await requeue(
           job, attempt, .superseded, JobFailure(problem.failureClass, problem.message), after: .zero, counts: false)
         return .failure(Ended(verdict: .gone))
+      }
+      if let death = place.engine.death, let loss = LossReason(loadOf: route.model.id, death, problem) {
+        // One load may be for several jobs: the process knows of the load alone.
+        let verdict = await lost(job, attempt, loss, at: place, others: place.company() - 1)
+        return .failure(Ended(verdict: verdict))
       }
       return .failure(
         Ended(verdict: await failed(job, attempt, problem, at: place, JobTiming(loadMs: started.ms(to: clock)))))
@@ -212,7 +224,7 @@ package struct JobRunner: Sendable {
     switch end {
     case .succeeded(let result):
       do {
-        let collected = try await inputs.collect(result, of: job.id, attempt: attempt)
+        let collected = try await inputs.collect(result, of: job.id, attempt: attempt, from: place.plugin)
         await finish(job, attempt, .success(result: collected.result, artifacts: collected.artifacts), timing)
         return .good
       } catch {
@@ -222,12 +234,12 @@ package struct JobRunner: Sendable {
       }
     case .cancelled:
       await finish(job, attempt, .cancelled, timing)
-      return .good
+      return .neutral
     case .deadline:
       await finish(
         job, attempt, .failure(JobFailure(errorClass: "deadline", message: "the job's deadline passed while it ran")),
         timing)
-      return .good
+      return .neutral
     case .failed(let error):
       return await failed(job, attempt, error, at: place, timing)
     case .lost(let reason):
@@ -254,48 +266,9 @@ package struct JobRunner: Sendable {
   }
 
   /// How long a job waits when something has run out: 2 s, twice as long each time, up to 32 s.
-  private static func untilThereIsRoom(_ attempt: Int) -> Duration { .seconds(1 << min(attempt, 5)) }
+  static func untilThereIsRoom(_ attempt: Int) -> Duration { .seconds(1 << min(attempt, 5)) }
 
-  /// The process went away with the job.
-  private func lost(_ job: WaitingJob, _ attempt: Int, _ reason: LossReason, at place: Place) async -> Verdict {
-    var failure = JobFailure(
-      errorClass: "engine_fault", message: "the engine \(place.plugin) was lost while it ran the job: \(reason.text)")
-    let isOwnDoing: Bool
-    switch reason {
-    case .died, .stalled: isOwnDoing = true
-    case .killed(let kill): isOwnDoing = kill.isBlamedOnJobs
-    case .notBegun, .outOfMemory: isOwnDoing = false
-    }
-    if case .outOfMemory = reason, !place.engine.isStopping {
-      // Tried again once others have made room; each try counts, because the job itself may be what does not fit.
-      failure.errorClass = FailureClass.resource.rawValue
-      await requeue(job, attempt, .lost, failure, after: JobRunner.untilThereIsRoom(attempt))
-      return .gone
-    }
-    var wasNotBegun = false
-    if case .notBegun = reason { wasNotBegun = true }
-    if place.engine.isStopping || wasNotBegun {
-      await requeue(job, attempt, .superseded, failure, after: .zero, counts: false)
-      return .gone
-    }
-    let tail = place.engine.stderrTail
-    if !tail.isEmpty { failure.evidence = ["stderr": JSONValue(tail)] }
-    if isOwnDoing, deaths.add(job.id, evidence: failure) >= DeathCount.poisonous {
-      let stories = deaths.take(job.id)
-      await finish(
-        job, attempt,
-        .failure(
-          JobFailure(
-            errorClass: "engine_fault",
-            message: "the job ended \(stories.count) engine processes and is not tried again: \(reason.text)",
-            evidence: .array(stories.map(\.json)))), JobTiming())
-      return .gone
-    }
-    await requeue(job, attempt, .lost, failure, after: .zero, counts: isOwnDoing)
-    return .gone
-  }
-
-  private func finish(_ job: WaitingJob, _ attempt: Int, _ end: AttemptEnd, _ timing: JobTiming) async {
+  func finish(_ job: WaitingJob, _ attempt: Int, _ end: AttemptEnd, _ timing: JobTiming) async {
     var end = end
     var pause = Duration.milliseconds(200)
     var tries = 0
@@ -329,7 +302,7 @@ package struct JobRunner: Sendable {
     }
   }
 
-  private func requeue(
+  func requeue(
     _ job: WaitingJob, _ attempt: Int, _ outcome: AttemptOutcome, _ failure: JobFailure, after delay: Duration,
     counts: Bool = true
   ) async {
@@ -345,6 +318,7 @@ package struct JobRunner: Sendable {
           live.requeued(job.id)
           var again = job
           again.attempts = attempt
+          again.isAlone = blame.isSuspect(job.id)
           again.startableAt = delay == .zero ? nil : clock.now().advanced(by: delay)
           dispatcher.enqueue(again)
         case .ended(let state): ended(job.id, state)
@@ -363,20 +337,8 @@ package struct JobRunner: Sendable {
   }
 
   private func ended(_ id: JobID, _ state: JobState) {
-    deaths.forget(id)
+    blame.forget(id)
     live.finished(id, state)
-  }
-}
-
-extension KillReason {
-  /// Whether the job in hand may have caused it. A kill for another job's sake, or at start, is no job's fault.
-  var isBlamedOnJobs: Bool {
-    switch self {
-    case .noise, .protocolErrors, .partialLine, .closedOutput, .closedInput, .stdinStalled: true
-    // The job that stalled was told `.stalled`: who hears this shared the process with it.
-    case .jobStalled, .startTimeout, .ignoredCancel, .loadStalled, .loadTooLong, .badHandshake: false
-    case .unloadStalled, .pingUnanswered: false
-    }
   }
 }
 

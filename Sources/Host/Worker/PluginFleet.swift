@@ -2,63 +2,127 @@ import PluginProtocol
 import Synchronization
 
 /// All plugins of the worker: which exist, which are in service, and the supervisors that run them.
+///
+/// A plugin that has started well and changes on disk goes on in its old version until the new one has been started on
+/// trial; one that fails then is turned down, and the old one serves on, from a copy of its files if need be.
 package final class PluginFleet: Sendable {
   /// A plugin as the fleet knows it.
   package struct Member: Sendable {
+    /// What lies in its directory.
     package var entry: CatalogEntry
     package var record: PluginRecord
-    /// The supervisor while the plugin is in service.
+    /// The supervisor while the plugin is in service; of an earlier version than `entry` while that is on trial, or
+    /// was turned down.
     package var supervisor: PluginSupervisor?
     /// Why it is not; nil while it is.
     package var outOfService: String?
     package var isQuarantined = false
     package var isDisabled = false
+    /// Whether a process of the version in service has become ready in this life of the worker.
+    var wasReady = false
+    /// What lies in its directory, when that is not in service.
+    package var trial: PluginTrial?
+    /// Whether `entry` has been decided about, and not only seen.
+    var isJudged = false
+    /// What the directory was like at the last look, when it was still being written.
+    var unsettled: TreeStamp?
+    /// What it was like when its version was put on trial, turned down or quarantined.
+    var refused: TreeStamp?
+    /// How often that version has been turned down, and when it may be tried again by itself.
+    var refusals = 0
+    var retryAt: ContinuousClock.Instant?
+    /// SHA-256 of what lies in its directory; nil when nobody had to know.
+    var contentHash: String?
+
+    /// The version in service, else the one in its directory.
+    package var plugin: Plugin? { supervisor?.plugin ?? entry.plugin }
   }
 
-  private struct State {
+  struct State {
     var members: [String: Member] = [:]
     var order: [String] = []
     var diagnostics: [SourceDiagnostic] = []
-    var isRunning = false
+    /// Supervisors that run, those that are leaving included.
+    var living: [ObjectIdentifier: PluginSupervisor] = [:]
+    var hasLooked = false
+    /// Plugins of which the next look knows that they are whole.
+    var whole: Set<String> = []
+    var nextTrial = 0
+    /// Those who wait for the next whole look.
+    var lookers: [Nap] = []
+    /// Those who wait for the end of a trial, by plugin.
+    var trialWaiters: [String: [Nap]] = [:]
+    /// When the directories are looked at again without a sign from them.
+    var nextLook: Duration?
   }
 
-  private let state = Mutex(State())
-  private let catalog: PluginCatalog
-  private let directories: [PluginDirectory]
-  private let configuration: HostConfiguration
-  private let marks: PluginMarks
-  private let log: HostLog
+  /// What the fleet does beside looking.
+  enum Work: Sendable {
+    case supervise(PluginSupervisor)
+    case prove(PluginTrial, PluginRecord)
+    case keep(Plugin)
+    case drain(PluginSupervisor, Set<Dispatcher.Place>, Duration, DrainTicket)
+  }
+
+  /// Time between two looks at a directory that is being written.
+  static let settle: Duration = .milliseconds(600)
+  /// What was turned down is looked at again after this, each time twice as long.
+  static let firstPause: Duration = .milliseconds(500)
+  static let longestPause: Duration = .seconds(60)
+
+  let state = Mutex(State())
+  let catalog: PluginCatalog
+  let directories: [PluginDirectory]
+  let configuration: HostConfiguration
+  let marks: PluginMarks
+  /// Earlier versions; nil for a worker that ends with one command.
+  let kept: KeptVersions?
+  let log: HostLog
   let models: ModelStore
   private let makeContext: @Sendable (PluginFleet) -> SupervisorContext
-  private let onChange: @Sendable (PluginFleet) async -> Void
-  private let starts: AsyncStream<PluginSupervisor>
-  private let start: AsyncStream<PluginSupervisor>.Continuation
+  private let makeRecord: @Sendable (_ name: String) -> PluginRecord
+  let onChange: @Sendable (PluginFleet) async -> Void
+  private let tasks: AsyncStream<Work>
+  let task: AsyncStream<Work>.Continuation
+  let looking = Nap()
 
   package init(
     catalog: PluginCatalog, directories: [PluginDirectory], configuration: HostConfiguration, marks: PluginMarks,
-    models: ModelStore, log: HostLog, makeContext: @escaping @Sendable (PluginFleet) -> SupervisorContext,
+    kept: KeptVersions?, models: ModelStore, log: HostLog,
+    makeRecord: @escaping @Sendable (_ name: String) -> PluginRecord,
+    makeContext: @escaping @Sendable (PluginFleet) -> SupervisorContext,
     onChange: @escaping @Sendable (PluginFleet) async -> Void
   ) {
     self.catalog = catalog
     self.directories = directories
     self.configuration = configuration
     self.marks = marks
+    self.kept = kept
     self.models = models
     self.log = log
+    self.makeRecord = makeRecord
     self.makeContext = makeContext
     self.onChange = onChange
-    (starts, start) = AsyncStream.makeStream(of: PluginSupervisor.self)
+    (tasks, task) = AsyncStream.makeStream(of: Work.self)
   }
 
-  /// Runs the supervisors until the task is cancelled.
+  /// Runs the supervisors and looks at the directories when asked to, until the task is cancelled.
   package func run() async {
     await withDiscardingTaskGroup { group in
-      for await supervisor in starts {
-        group.addTask {
-          let outcome = await supervisor.run()
-          await self.left(supervisor, outcome)
-        }
-      }
+      group.addTask { await self.lookWhenAsked() }
+      for await work in tasks { group.addTask { await self.perform(work) } }
+    }
+  }
+
+  private func perform(_ work: Work) async {
+    switch work {
+    case .supervise(let supervisor):
+      let outcome = await supervisor.run()
+      await left(supervisor, outcome)
+    case .prove(let trial, let record): await prove(trial, record)
+    case .keep(let plugin): await keep(plugin)
+    case .drain(let supervisor, let places, let grace, let ticket):
+      ticket.finish(await supervisor.drain(places, grace: grace))
     }
   }
 
@@ -90,179 +154,110 @@ package final class PluginFleet: Sendable {
     }
   }
 
-  // MARK: Changes
+  // MARK: Supervisors
 
-  /// Looks at the plugin directories again, and brings what changed into or out of service.
-  package func rescan() async {
-    let snapshot = catalog.scan(directories)
-    let context = makeContext(self)
-    var fresh: [PluginSupervisor] = []
-    var retired: [PluginSupervisor] = []
-    var notes: [(LogLevel, String, String)] = []
-    state.withLock { state in
-      var members: [String: Member] = [:]
-      for entry in snapshot.entries where members[entry.name] == nil {
-        let old = state.members[entry.name]
-        if let old, old.entry == entry {
-          members[entry.name] = old
-          continue
-        }
-        if let supervisor = old?.supervisor { retired.append(supervisor) }
-        var member = Member(entry: entry, record: old?.record ?? PluginRecord())
-        judge(&member)
-        if let plugin = entry.plugin, member.outOfService == nil {
-          let supervisor = supervise(plugin, member.record, context)
-          member.supervisor = supervisor
-          fresh.append(supervisor)
-          notes.append((.info, entry.name, old == nil ? "in service" : "changed: the new version is in service"))
-        } else {
-          notes.append((.warn, entry.name, "out of service: \(member.outOfService ?? "")"))
-        }
-        members[entry.name] = member
-      }
-      for (name, old) in state.members where members[name] == nil {
-        if let supervisor = old.supervisor { retired.append(supervisor) }
-        notes.append((.info, name, "removed"))
-      }
-      state.members = members
-      state.order = snapshot.entries.map(\.name).reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
-      state.diagnostics = snapshot.diagnostics
+  /// What supervisors and trials need, with the fleet's say in which files are started.
+  var context: SupervisorContext {
+    var context = makeContext(self)
+    let launch = context.launch
+    context.launch = { [weak self] plugin, slot, devices in
+      try launch(self?.startable(plugin) ?? plugin, slot, devices)
     }
-    for supervisor in retired { supervisor.retire() }
-    for supervisor in fresh { start.yield(supervisor) }
-    for (level, name, text) in notes { log.write(level, name, text) }
-    if !notes.isEmpty { await onChange(self) }
+    context.life.becameReady = { [weak self] in self?.becameReady($0) }
+    context.life.startFailed = { [weak self] in self?.startFailed($0, $1) ?? false }
+    return context
   }
 
-  /// Fills in why a plugin is out of service, if it is.
-  private func judge(_ member: inout Member) {
-    guard let plugin = member.entry.plugin else {
-      if case .disabled(let reasons) = member.entry.state {
-        member.outOfService = reasons.map(\.description).joined(separator: "; ")
-      }
-      return
-    }
-    if !configuration.plugin(plugin.name).enabled {
-      member.outOfService = "it is switched off in the configuration (plugins.\(plugin.name).enabled)"
-      member.isDisabled = true
-    } else if marks.isDisabled(plugin.name) {
-      member.outOfService = "it is switched off; switch it on with `stoker plugins enable \(plugin.name)`"
-      member.isDisabled = true
-    } else if marks.hasQuarantines, let hash = try? plugin.contentHash(), let mark = marks.quarantine(hash) {
-      member.outOfService = quarantined(plugin.name, mark.reason)
-      member.isQuarantined = true
-    }
+  /// Records of plugins that are new here. Reads files.
+  func records(of names: [String]) -> [String: PluginRecord] {
+    let known = state.withLock { Set($0.members.keys) }
+    return Set(names).subtracting(known).reduce(into: [:]) { $0[$1] = makeRecord($1) }
   }
 
-  private func quarantined(_ name: String, _ reason: String) -> String {
-    "it is quarantined: \(reason); see `stoker plugins inspect \(name)`"
-  }
-
-  private func supervise(_ plugin: Plugin, _ record: PluginRecord, _ context: SupervisorContext) -> PluginSupervisor {
+  func supervise(_ plugin: Plugin, _ record: PluginRecord, _ context: SupervisorContext) -> PluginSupervisor {
     PluginSupervisor(
       plugin: plugin, record: record, preload: configuration.plugin(plugin.name).preload, context: context)
   }
 
+  /// Lets a supervisor that a member has got begin.
+  func begin(_ supervisor: PluginSupervisor) {
+    state.withLock { $0.living[ObjectIdentifier(supervisor)] = supervisor }
+    task.yield(.supervise(supervisor))
+  }
+
   /// A supervisor has returned.
   private func left(_ supervisor: PluginSupervisor, _ outcome: PluginSupervisor.Outcome) async {
+    let plugin = supervisor.plugin
+    let living = state.withLock { state in
+      state.living.removeValue(forKey: ObjectIdentifier(supervisor))
+      return state.living.values.map(\.plugin).filter { $0.name == plugin.name }
+    }
+    kept?.prune(plugin.name, inUse: living)
+    sweepTrash(plugin.name)
     let reason: String
+    var stamp: TreeStamp?
     switch outcome {
     case .retired: return
-    case .unusable(let text): reason = text
+    case .rejected(let text):
+      if await rollBack(supervisor, text) { return }
+      reason = text
+    case .unusable(let text):
+      if isNeverReady(supervisor), await rollBack(supervisor, text) { return }
+      reason = text
     case .quarantined(let text):
-      reason = quarantined(supervisor.plugin.name, text)
+      reason = quarantined(plugin.name, text)
+      stamp = TreeStamp(of: plugin.directory)
       do {
-        let hash = try supervisor.plugin.contentHash()
+        let hash = try plugin.contentHash()
         try marks.setQuarantine(
-          hash, PluginMarks.Quarantine(name: supervisor.plugin.name, reason: text, at: Timestamp.now()))
+          hash,
+          PluginMarks.Quarantine(
+            name: plugin.name, reason: text, at: Timestamp.now(),
+            evidence: supervisor.record.snapshot.lastEvidence?.evidence))
       } catch {
-        log.write(.error, supervisor.plugin.name, "the quarantine holds until the next start only: \(error)")
+        log.write(.error, plugin.name, "the quarantine holds until the next start only: \(error)")
       }
     }
-    supervisor.record.note("out of service", reason)
+    if case .quarantined(let text) = outcome {
+      supervisor.record.note("quarantined", text)
+    } else {
+      supervisor.record.note("out of service", reason)
+    }
     state.withLock { state in
-      guard var member = state.members[supervisor.plugin.name], member.supervisor === supervisor else { return }
+      guard var member = state.members[plugin.name], member.supervisor === supervisor else { return }
       member.supervisor = nil
+      member.wasReady = false
       member.outOfService = reason
-      if case .quarantined = outcome { member.isQuarantined = true }
-      state.members[supervisor.plugin.name] = member
-    }
-    await onChange(self)
-  }
-
-  // MARK: By hand
-
-  /// Restarts a plugin's processes; jobs on them end first.
-  package func restart(_ name: String) async throws(RPCError) {
-    let member = try known(name)
-    // A restart by hand says that the cause has been put right.
-    if member.isQuarantined { return try await enable(name) }
-    guard let supervisor = member.supervisor else {
-      throw RPCError(control: .conflict, "plugin \(name) is out of service: \(member.outOfService ?? "")")
-    }
-    supervisor.restart()
-  }
-
-  /// Switches a plugin off. Its running jobs end first.
-  package func disable(_ name: String) async throws(RPCError) {
-    _ = try known(name)
-    try store { try marks.setDisabled(name, true) }
-    let supervisor: PluginSupervisor? = state.withLock { state in
-      guard var member = state.members[name] else { return nil }
-      let old = member.supervisor
-      member.supervisor = nil
-      judge(&member)
-      state.members[name] = member
-      return old
-    }
-    supervisor?.retire()
-    log.write(.info, name, "switched off by the operator")
-    await onChange(self)
-  }
-
-  /// Switches a plugin on, and lifts its quarantine.
-  package func enable(_ name: String) async throws(RPCError) {
-    _ = try known(name)
-    try store {
-      try marks.setDisabled(name, false)
-      try marks.lift(name)
-    }
-    let context = makeContext(self)
-    let fresh: PluginSupervisor? = state.withLock { state in
-      guard var member = state.members[name], member.supervisor == nil else { return nil }
-      member.outOfService = nil
-      member.isQuarantined = false
-      member.isDisabled = false
-      judge(&member)
-      if let plugin = member.entry.plugin, member.outOfService == nil {
-        member.supervisor = supervise(plugin, member.record, context)
+      if case .quarantined = outcome {
+        member.isQuarantined = true
+        member.refuse(stamp)
       }
-      state.members[name] = member
-      return member.supervisor
-    }
-    if let fresh {
-      start.yield(fresh)
-      log.write(.info, name, "switched on by the operator")
-    } else if let reason = member(name)?.outOfService {
-      throw RPCError(control: .conflict, "plugin \(name) stays out of service: \(reason)")
+      state.members[plugin.name] = member
     }
     await onChange(self)
   }
 
-  /// The plugin of that name.
-  /// - Throws: `not_found`, with the nearest name.
-  package func known(_ name: String) throws(RPCError) -> Member {
-    if let member = member(name) { return member }
-    let names = state.withLock { $0.order }
-    let hint = NearestName.find(name, among: names).map { "; did you mean \($0)?" } ?? "; see `stoker plugins list`"
-    throw RPCError(control: .notFound, "there is no plugin \(name)\(hint)")
+  func quarantined(_ name: String, _ reason: String) -> String {
+    "it is quarantined: \(reason); see `stoker plugins inspect \(name)`, put the cause right, "
+      + "then `stoker plugins quarantine lift \(name)`"
+  }
+}
+
+/// The end of a drain, for who asked for it and may have gone.
+final class DrainTicket: Sendable {
+  private let stream: AsyncStream<PluginSupervisor.Drained>
+  private let feed: AsyncStream<PluginSupervisor.Drained>.Continuation
+
+  init() { (stream, feed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1)) }
+
+  func finish(_ drained: PluginSupervisor.Drained) {
+    feed.yield(drained)
+    feed.finish()
   }
 
-  private func store(_ body: () throws -> Void) throws(RPCError) {
-    do {
-      try body()
-    } catch {
-      throw RPCError(.resource, "that cannot be stored: \(error)")
-    }
+  /// Nil when nobody waits any more, or the worker ends.
+  func end() async -> PluginSupervisor.Drained? {
+    for await drained in stream { return drained }
+    return nil
   }
 }

@@ -4,21 +4,37 @@ import Synchronization
 
 /// What the operator and the host have decided about plugins, kept between lives: which are switched off, which versions
 /// are quarantined.
+///
+/// Several programs may change the file: a worker, and a command while none runs. Each change is made to what the file says
+/// at that moment, under a lock on the directory, and counts here only once it is stored.
 package final class PluginMarks: Sendable {
   package struct Quarantine: Sendable, Equatable {
     package var name: String
     package var reason: String
     /// Wall time in milliseconds since 1970.
     package var at: Int64
+    /// What is left of the last process that died: signal or status, stderr, wire.
+    package var evidence: JSONValue?
+
+    package init(name: String, reason: String, at: Int64, evidence: JSONValue? = nil) {
+      self.name = name
+      self.reason = reason
+      self.at = at
+      self.evidence = evidence
+    }
   }
 
-  private struct State {
+  /// Quarantines kept; the oldest go first. They are of versions that have long been replaced.
+  static let kept = 32
+  /// Bytes of evidence kept of one: the file must stay below what is read.
+  static let evidenceBytes = 48 << 10
+  /// Letters of a hash that name a quarantine.
+  package static let shortestHash = 8
+
+  struct State: Equatable {
     var disabled: Set<String> = []
     /// By content hash: a changed plugin starts with a clean name.
     var quarantined: [String: Quarantine] = [:]
-    /// Counts changes, so that of two that are stored at one time the later one stays.
-    var generation = 0
-    var stored = 0
   }
   private let path: String
   private let state: Mutex<State>
@@ -28,17 +44,7 @@ package final class PluginMarks: Sendable {
     self.path = path
     var initial = State()
     do {
-      if let bytes = try PluginMarks.read(path) {
-        let json = try JSONValue(parsing: bytes)
-        guard let disabled = json["disabled"]?.array, let quarantined = json["quarantined"]?.object else {
-          throw Failure(description: "it has no list \"disabled\" or no object \"quarantined\"")
-        }
-        initial.disabled = Set(disabled.compactMap(\.string))
-        for (hash, entry) in quarantined {
-          initial.quarantined[hash] = Quarantine(
-            name: entry["name"]?.string ?? "", reason: entry["reason"]?.string ?? "", at: entry["at"]?.int ?? 0)
-        }
-      }
+      if let found = try PluginMarks.read(path) { initial = found }
     } catch {
       problem("\(path) cannot be used and is begun anew: \(error)")
     }
@@ -48,8 +54,12 @@ package final class PluginMarks: Sendable {
   package func isDisabled(_ name: String) -> Bool { state.withLock { $0.disabled.contains(name) } }
   package var hasQuarantines: Bool { state.withLock { !$0.quarantined.isEmpty } }
   package func quarantine(_ hash: String) -> Quarantine? { state.withLock { $0.quarantined[hash] } }
+  /// All of them by content hash, the oldest first.
+  package var quarantines: [(hash: String, mark: Quarantine)] {
+    state.withLock { $0.quarantined }.map { ($0.key, $0.value) }.sorted { ($0.1.at, $0.0) < ($1.1.at, $1.0) }
+  }
 
-  /// Switches a plugin off or on. Throws when that cannot be stored.
+  /// Switches a plugin off or on. Throws when that cannot be stored; then it has not happened.
   package func setDisabled(_ name: String, _ disabled: Bool) throws {
     try change { state in
       if disabled { state.disabled.insert(name) } else { state.disabled.remove(name) }
@@ -57,54 +67,96 @@ package final class PluginMarks: Sendable {
   }
 
   package func setQuarantine(_ hash: String, _ mark: Quarantine) throws {
-    try change { $0.quarantined[hash] = mark }
-  }
-
-  /// Lifts every quarantine of a plugin.
-  package func lift(_ name: String) throws {
-    try change { state in state.quarantined = state.quarantined.filter { $0.value.name != name } }
-  }
-
-  private func change(_ body: (inout State) -> Void) throws {
-    let (bytes, generation) = state.withLock { state in
-      body(&state)
-      state.generation += 1
-      let json: JSONValue = [
-        "disabled": JSONValue(state.disabled.sorted()),
-        "quarantined": .object(
-          state.quarantined.mapValues { mark in
-            ["name": .string(mark.name), "reason": .string(mark.reason), "at": .int(mark.at)]
-          }),
-      ]
-      return (Array((json.prettyText + "\n").utf8), state.generation)
+    var mark = mark
+    if let evidence = mark.evidence, evidence.text.utf8.count > PluginMarks.evidenceBytes { mark.evidence = nil }
+    try change { [mark] state in
+      state.quarantined[hash] = mark
+      let old = state.quarantined.sorted { $0.value.at > $1.value.at }.dropFirst(PluginMarks.kept)
+      for (hash, _) in old { state.quarantined[hash] = nil }
     }
-    let temporary = "\(path).new\(generation)"
-    do {
-      try PluginMarks.write(bytes, to: temporary)
-      // The rename alone is under the lock: it is what decides which change comes last.
-      try state.withLock { state in
-        guard generation > state.stored else {
-          unlink(temporary)
-          return
-        }
+  }
+
+  /// Lifts every quarantine of a plugin's name, or the one of a content hash, of which the beginning will do.
+  ///
+  /// - Returns: those that were lifted; none when there was none.
+  @discardableResult
+  package func lift(_ target: String) throws -> [(hash: String, mark: Quarantine)] {
+    let matches = { (hash: String, mark: Quarantine) in
+      mark.name == target || (target.utf8.count >= PluginMarks.shortestHash && hash.hasPrefix(target.lowercased()))
+    }
+    guard state.withLock({ state in state.quarantined.contains { matches($0.key, $0.value) } }) else { return [] }
+    var lifted: [(hash: String, mark: Quarantine)] = []
+    try change { state in
+      lifted = state.quarantined.filter { matches($0.key, $0.value) }.map { ($0.key, $0.value) }
+      for (hash, _) in lifted { state.quarantined[hash] = nil }
+    }
+    return lifted.sorted { $0.mark.at < $1.mark.at }
+  }
+
+  /// Changes what the file says, then what is known here.
+  private func change(_ body: (inout State) -> Void) throws {
+    let directory = FilePath.parent(path)
+    // Two changes of one program meet here, too: each opens the directory for itself.
+    let lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard lock >= 0 else { throw Failure(description: "cannot open \(directory): \(errorText(errno))") }
+    defer { close(lock) }
+    while flock(lock, LOCK_EX) != 0 {
+      guard errno == EINTR else { throw Failure(description: "cannot lock \(directory): \(errorText(errno))") }
+    }
+    // A file that has been damaged since it was read is put right by what is known here.
+    let known = state.withLock { $0 }
+    var next = (try? PluginMarks.read(path)) ?? known
+    let stored = next
+    body(&next)
+    if next != stored || access(path, F_OK) != 0 {
+      let temporary = "\(path).new"
+      do {
+        try PluginMarks.write(PluginMarks.bytes(next), to: temporary)
         guard rename(temporary, path) == 0 else {
           throw Failure(description: "cannot replace \(path): \(errorText(errno))")
         }
-        state.stored = generation
+      } catch {
+        unlink(temporary)
+        throw error
       }
-    } catch {
-      unlink(temporary)
-      throw error
     }
+    // Still under the file's lock: of two changes the later one is known last.
+    state.withLock { $0 = next }
+  }
+
+  private static func bytes(_ state: State) -> [UInt8] {
+    let json: JSONValue = [
+      "disabled": JSONValue(state.disabled.sorted()),
+      "quarantined": .object(
+        state.quarantined.mapValues { mark in
+          .compact([
+            "name": .string(mark.name), "reason": .string(mark.reason), "at": .int(mark.at),
+            "evidence": mark.evidence ?? .null,
+          ])
+        }),
+    ]
+    return Array((json.prettyText + "\n").utf8)
   }
 
   private struct Failure: Error, CustomStringConvertible {
     let description: String
   }
 
-  private static func read(_ path: String) throws -> [UInt8]? {
+  /// Nil when there is no file.
+  private static func read(_ path: String) throws -> State? {
     if access(path, F_OK) != 0, errno == ENOENT { return nil }
-    return try SafeFile.read(path, maxBytes: 1 << 20).bytes
+    let json = try JSONValue(parsing: try SafeFile.read(path, maxBytes: 4 << 20).bytes)
+    guard let disabled = json["disabled"]?.array, let quarantined = json["quarantined"]?.object else {
+      throw Failure(description: "it has no list \"disabled\" or no object \"quarantined\"")
+    }
+    var state = State()
+    state.disabled = Set(disabled.compactMap(\.string))
+    for (hash, entry) in quarantined {
+      state.quarantined[hash] = Quarantine(
+        name: entry["name"]?.string ?? "", reason: entry["reason"]?.string ?? "", at: entry["at"]?.int ?? 0,
+        evidence: entry["evidence"])
+    }
+    return state
   }
 
   /// Writes a file that is then renamed to its place: there the content is old or new, never half.

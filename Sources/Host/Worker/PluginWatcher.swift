@@ -3,16 +3,19 @@ import Glibc
 
 /// Says when something in the plugin directories has changed, by inotify: costs nothing while nothing does.
 ///
-/// Watches the search directories and each plugin's own directory; deeper changes (a library beside the engine) are not
-/// looked at. A search directory that does not exist yet is noticed when it is made, if its parent exists.
+/// Watches the search directories, each plugin's own directory and what is nested in it, within bounds: a file that
+/// the manifest does not name may be what a version lacked. A search directory that does not exist yet is noticed when it is made, if its parent exists.
 package struct PluginWatcher: Sendable {
   /// Quiet time after the last change before it counts: a directory that is being copied is not looked at half-way.
   static let settle: Duration = .milliseconds(200)
   /// Longest time that a stream of changes puts off the look.
   static let patience: Duration = .milliseconds(1500)
 
-  /// Entries of one directory that are watched.
+  /// Entries of one directory that are looked at.
   static let maxEntries = 10_000
+  /// Directories that are watched inside one plugin's, and how deep. The kernel allows a user some thousands in all.
+  static let maxNested = 64
+  static let maxDepth = 4
 
   private let directories: [String]
   private let log: HostLog
@@ -96,17 +99,36 @@ package struct PluginWatcher: Sendable {
         _ = linux_inotify_watch(descriptor, FilePath.parent(directory))
         continue
       }
-      guard let handle = opendir(directory) else { continue }
-      defer { closedir(handle) }
-      var count = 0
-      while let entry = readdir(handle), count < PluginWatcher.maxEntries {
-        count += 1
-        let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-          pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        }
-        guard !name.hasPrefix(".") else { continue }
-        _ = linux_inotify_watch(descriptor, FilePath.join(directory, name))
+      for name in names(in: directory) {
+        var left = PluginWatcher.maxNested
+        addNested(descriptor, FilePath.join(directory, name), depth: 0, &left)
       }
     }
+  }
+
+  private static func addNested(_ descriptor: Int32, _ path: String, depth: Int, _ left: inout Int) {
+    guard depth <= maxDepth, left > 0, linux_inotify_watch(descriptor, path) >= 0 else { return }
+    left -= 1
+    for name in names(in: path) where name != "__pycache__" {
+      addNested(descriptor, FilePath.join(path, name), depth: depth + 1, &left)
+    }
+  }
+
+  /// What may be directories; asking for a watch tells.
+  private static func names(in directory: String) -> [String] {
+    guard let handle = opendir(directory) else { return [] }
+    defer { closedir(handle) }
+    var names: [String] = []
+    while let entry = readdir(handle), names.count < maxEntries {
+      guard
+        entry.pointee.d_type == UInt8(DT_DIR) || entry.pointee.d_type == UInt8(DT_UNKNOWN)
+          || entry.pointee.d_type == UInt8(DT_LNK)
+      else { continue }
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if !name.hasPrefix(".") { names.append(name) }
+    }
+    return names
   }
 }

@@ -14,6 +14,8 @@ package struct WorkerOptions: Sendable {
   package var clock: any HostClock = SystemHostClock()
   /// Remote coordinators, and how many jobs each may have in hand.
   package var coordinators: [(coordinator: any Coordinator, maxJobs: Int)] = []
+  /// Makes one that sees the wire of a process of the plugin, beside a trace; nil for none.
+  package var observer: (@Sendable (Plugin) -> (any WireObserver)?)?
 
   package init(
     layout: HomeLayout, configuration: HostConfiguration, environment: [String: String], version: String,
@@ -42,8 +44,10 @@ package final class Worker: Sendable {
   let intake: JobIntake
   let resources: MachineResources
   let inputs: InputStage
+  let factory: EngineLaunchFactory
   let residency: Residency
   let devices: DeviceInventory
+  let blame = BlameBook()
   let upkeep = Nap()
   let changes = ChangeSignal()
   let startedAt = Timestamp.now()
@@ -106,26 +110,45 @@ package final class Worker: Sendable {
     let marks = PluginMarks(path: FilePath.join(options.layout.stateDirectory, "plugins.json")) {
       log.write(.error, "host", $0)
     }
-    let factory = EngineLaunchFactory(
+    var factory = EngineLaunchFactory(
       layout: options.layout, configuration: configuration, resources: resources, environment: options.environment,
-      hostVersion: options.version)
+      hostVersion: options.version,
+      modelFiles: { manifest in
+        catalogue.externalFiles { ModelRouter.serves(manifest, $0.kind, $0.id, engine: $0.engine) }
+      })
+    let trace = WireTrace(environment: options.environment, hostVersion: options.version, clock: clock) {
+      log.write(.error, "host", $0)
+    }
+    let observer = options.observer
+    factory.observers = { plugin in [trace?.observer(plugin), observer?(plugin)].compactMap(\.self) }
+    self.factory = factory
+    let launch: @Sendable (Plugin, Int, DeviceAssignment) throws -> EngineLaunch = { [factory] in
+      try factory.make($0, slot: $1, devices: $2)
+    }
     // A worker for one command is not alone in the cache.
     if options.isDaemon { factory.sweep() }
-    let (store, live, models, changes) = (store, live, models, changes)
-    let deaths = DeathCount()
+    let (store, live, models, changes, blame) = (store, live, models, changes, blame)
+    let histories = FilePath.join(options.layout.stateDirectory, "history")
+    PluginHistoryFile.prune(histories)
     let intakeBox = Mutex<JobIntake?>(nil)
+    let catalog = PluginCatalog(searchPath: PluginCatalog.searchPath(options.environment["PATH"]))
+    let kept =
+      options.isDaemon
+      ? KeptVersions(directory: FilePath.join(options.layout.stateDirectory, "kept"), catalog: catalog) : nil
     let fleet = PluginFleet(
-      catalog: PluginCatalog(searchPath: PluginCatalog.searchPath(options.environment["PATH"])),
-      directories: options.layout.pluginDirectories, configuration: configuration, marks: marks, models: models,
-      log: log,
+      catalog: catalog, directories: options.layout.pluginDirectories, configuration: configuration, marks: marks,
+      kept: kept, models: models, log: log,
+      makeRecord: { name in
+        PluginRecord(file: PluginHistoryFile.open(name, in: histories) { log.write(.warn, name, $0) })
+      },
       makeContext: { fleet in
         SupervisorContext(
           dispatcher: dispatcher,
           runner: JobRunner(
             store: store, live: live, dispatcher: dispatcher, router: { [unowned fleet] in fleet.router }, clock: clock,
-            deaths: deaths, inputs: inputs, residency: residency, log: log),
+            blame: blame, inputs: inputs, residency: residency, log: log),
           spawner: ProcessSpawner(leftovers: leftovers), clock: clock, log: log,
-          launch: { try factory.make($0, slot: $1, devices: $2) },
+          launch: launch,
           devices: board, residency: residency, modelEngine: { models.catalogue.entry($0)?.engine },
           claimModel: { try? models.acquireUse($0) },
           restart: RestartPolicy.Settings(configuration.restart))
@@ -138,7 +161,7 @@ package final class Worker: Sendable {
     self.fleet = fleet
     intake = JobIntake(
       store: store, dispatcher: dispatcher, live: live, router: { [unowned fleet] in fleet.router },
-      inputs: inputs, residency: residency, clock: clock, upkeep: upkeep)
+      inputs: inputs, residency: residency, blame: blame, clock: clock, upkeep: upkeep)
     intakeBox.withLock { $0 = intake }
   }
 
@@ -167,7 +190,7 @@ package final class Worker: Sendable {
     guard let intake else { return }
     let lanes = dispatcher.occupiedLanes.filter { !fleet.serves($0) }
     guard !lanes.isEmpty else { return }
-    for member in fleet.members where member.supervisor == nil && !member.isDisabled {
+    for member in fleet.members where member.supervisor == nil && !member.isDisabled && member.unsettled == nil {
       guard let manifest = member.entry.plugin?.manifest, let reason = member.outOfService else { continue }
       let stranded = Set(
         lanes.filter { ModelRouter.serves(manifest, $0.kind, $0.model, engine: fleet.modelEngine($0.model)) })
@@ -202,7 +225,7 @@ package final class Worker: Sendable {
         }
         group.addTask {
           await PluginWatcher(directories: self.options.layout.pluginDirectories.map(\.path), log: self.log).run {
-            await self.fleet.rescan()
+            self.fleet.look()
           }
           await Nap().rest(nil)
         }

@@ -21,9 +21,13 @@ package struct WorkerControl: ControlHandler {
     case "status": return WorkerReport(worker).status
     case "plugins/list": return WorkerReport(worker).plugins
     case "plugins/inspect": return try inspect(params)
-    case "plugins/restart": return try await plugin(params) { name in try await worker.fleet.restart(name) }
-    case "plugins/enable": return try await plugin(params) { name in try await worker.fleet.enable(name) }
-    case "plugins/disable": return try await plugin(params) { name in try await worker.fleet.disable(name) }
+    case "plugins/restart", "plugins/enable", "plugins/disable", "plugins/look":
+      return try await PluginControl(worker).answer(method, params)
+    case "plugins/quarantine/list":
+      return ["quarantined": .array(worker.fleet.quarantines.map(\.json))]
+    case "plugins/quarantine/lift":
+      let lifted = try await worker.fleet.lift(try FieldReader(params).requiredString("plugin"))
+      return ["lifted": .array(lifted.map(\.json))]
     case "jobs/submit": return try await submit(params)
     case "jobs/list": return try await list(params)
     case "jobs/get": return ["job": shown(try await worker.store.job(try jobID(params)))]
@@ -72,12 +76,6 @@ package struct WorkerControl: ControlHandler {
     return try WorkerReport(worker).inspect(try worker.fleet.known(name))
   }
 
-  private func plugin(_ params: JSONValue, _ body: (String) async throws -> Void) async throws -> JSONValue {
-    let name = try FieldReader(params).requiredString("name")
-    try await body(name)
-    return ["plugin": WorkerReport(worker).plugin(try worker.fleet.known(name))]
-  }
-
   // MARK: Jobs
 
   private func jobID(_ params: JSONValue) throws -> JobID {
@@ -88,7 +86,9 @@ package struct WorkerControl: ControlHandler {
     return id
   }
 
-  private func shown(_ job: Job) -> JSONValue {
+  private func shown(_ job: Job) -> JSONValue { shown(job, WaitReason(worker)) }
+
+  private func shown(_ job: Job, _ waits: WaitReason) -> JSONValue {
     guard case .object(var members) = job.json else { return job.json }
     if job.state == .running, let progress = worker.live.progress(job.id), case .object(var shown) = progress.json {
       shown["jobId"] = nil
@@ -97,6 +97,9 @@ package struct WorkerControl: ControlHandler {
       members["progress"] = .compact([
         "stage": .string("loading \(loading.model)"), "fraction": JSONValue(loading.fraction),
       ])
+    } else if job.state == .queued, let model = job.model {
+      let reason = waits.text(job.id, JobLane(kind: job.kind, model: model))
+      members["waitsFor"] = reason.map(JSONValue.string)
     }
     return .object(members)
   }
@@ -148,7 +151,9 @@ package struct WorkerControl: ControlHandler {
       filter.before = id
     }
     if let limit = try fields.int("limit") { filter.limit = min(max(1, limit), 1000) }
-    return ["jobs": .array(try await worker.store.jobs(filter).map(shown))]
+    let jobs = try await worker.store.jobs(filter)
+    let waits = WaitReason(worker)
+    return ["jobs": .array(jobs.map { shown($0, waits) })]
   }
 
   private func cancel(_ params: JSONValue) async throws -> JSONValue {

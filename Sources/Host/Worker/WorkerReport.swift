@@ -25,7 +25,7 @@ struct WorkerReport {
       "coordinators": .array(
         [["name": "local", "state": "serving"]]
           + worker.options.coordinators.map { ["name": .string($0.coordinator.name), "state": "running"] }),
-      "memory": worker.residency.memoryJSON,
+      "sandbox": SandboxReport.kernel, "memory": worker.residency.memoryJSON,
       "devices": .array(
         worker.devices.snapshot.devices.map { device in
           .compact([
@@ -40,6 +40,8 @@ struct WorkerReport {
       "home": .string(worker.options.layout.home ?? worker.options.layout.dataDirectory),
       "socket": .string(worker.options.layout.socketPath),
     ]
+    let stranded = WaitReason(worker).stranded
+    if !stranded.isEmpty { members["waiting"] = .array(stranded) }
     if case .object(let lists) = list { members.merge(lists) { own, _ in own } }
     return .object(members)
   }
@@ -55,13 +57,15 @@ struct WorkerReport {
 
   func plugin(_ member: PluginFleet.Member) -> JSONValue {
     let record = member.record.snapshot
-    let manifest = member.entry.plugin?.manifest
+    let manifest = member.plugin?.manifest
     var kinds: [String] = []
     for service in manifest?.serves ?? [] where !kinds.contains(service.kind.rawValue) {
       kinds.append(service.kind.rawValue)
     }
     var problems: [JSONValue] = []
-    if case .disabled(let reasons) = member.entry.state {
+    if let sentence = member.trial?.sentence(serving: member.supervisor?.plugin.manifest.version) {
+      problems = [.string(sentence)]
+    } else if case .disabled(let reasons) = member.entry.state {
       problems = reasons.map { .string($0.description) }
     } else if let reason = member.outOfService {
       problems = [.string(reason)]
@@ -79,25 +83,43 @@ struct WorkerReport {
         }),
       "directory": .string(member.entry.path), "source": .string(member.entry.source.origin.rawValue),
       "problems": .array(problems),
-      "processes": .array(record.processes.sorted { $0.key < $1.key }.map { process($0.value) }),
-      "restarts": JSONValue(record.restarts), "backoffSeconds": JSONValue(backoff),
+      "processes": .array(record.processes.sorted { $0.key < $1.key }.map { process($0.value, rules(member)) }),
+      "restarts": JSONValue(record.counters.restarts), "backoffSeconds": JSONValue(backoff),
+      "candidate": member.trial.map(candidate) ?? .null,
     ])
   }
 
-  private func process(_ process: PluginRecord.Process) -> JSONValue {
+  /// The version that lies in the plugin's directory while another one serves.
+  private func candidate(_ trial: PluginTrial) -> JSONValue {
+    let reason: String? = if case .turnedDown(let reason) = trial.state { reason } else { nil }
+    return .compact([
+      "version": JSONValue(trial.plugin?.manifest.version), "state": reason == nil ? "starting" : "failed",
+      "reason": JSONValue(reason),
+    ])
+  }
+
+  private func rules(_ member: PluginFleet.Member) -> SandboxRules? {
+    member.entry.plugin.map { worker.factory.sandboxRules($0, devices: .cpu) }
+  }
+
+  private func process(_ process: PluginRecord.Process, _ rules: SandboxRules?) -> JSONValue {
     let state = process.state == .ready && !process.jobs.isEmpty ? "busy" : process.state.rawValue
     return .compact([
-      "pid": JSONValue(process.pid), "state": .string(state),
+      "pid": JSONValue(process.pid), "state": .string(state), "version": .string(process.version),
       "startedAt": .string(Timestamp.text(milliseconds: process.startedAt)), "jobs": JSONValue(process.jobs),
       "models": JSONValue(process.models()), "devices": JSONValue(process.devices),
+      "sandbox": SandboxReport.process(
+        process.sandbox, allowsNetwork: rules?.allowsNetwork == true, isOff: rules?.mode == .off),
       "rssBytes": process.pid.map { JSONValue(ProcessTable.residentBytes($0)) } ?? .null,
     ])
   }
 
   private func state(_ member: PluginFleet.Member, _ record: PluginRecord.State) -> String {
-    if member.entry.plugin == nil { return "invalid" }
+    if member.plugin == nil { return member.unsettled != nil ? "settling" : "invalid" }
     if member.isQuarantined { return "quarantined" }
-    if member.supervisor == nil { return member.isDisabled ? "disabled" : "invalid" }
+    if member.supervisor == nil {
+      return member.isDisabled ? "disabled" : member.unsettled != nil ? "settling" : "invalid"
+    }
     let states = record.processes.values
     if states.contains(where: { $0.state == .ready && !$0.jobs.isEmpty }) { return "busy" }
     if states.contains(where: { $0.state == .ready }) { return "ready" }
@@ -108,7 +130,7 @@ struct WorkerReport {
 
   func inspect(_ member: PluginFleet.Member) throws -> JSONValue {
     let record = member.record.snapshot
-    let plugin = member.entry.plugin
+    let plugin = member.plugin
     var shown = self.plugin(member)
     if let hash = try? plugin?.contentHash(), case .object(var members) = shown {
       members["contentHash"] = .string(hash)
@@ -123,20 +145,20 @@ struct WorkerReport {
         throw RPCError(control: .badInput, "\(error)")
       }
     }
-    let counters = record.counters
     return .compact([
       "plugin": shown, "manifest": plugin?.manifest.json ?? .null, "config": config ?? .null,
-      "counters": [
-        "noise": JSONValue(counters.session.noise), "protocolErrors": JSONValue(counters.session.protocolErrors),
-        "unknownMessages": JSONValue(counters.session.unknown), "lateMessages": JSONValue(counters.session.late),
-        "droppedProgress": JSONValue(counters.session.droppedProgress),
-        "droppedLogs": JSONValue(counters.session.droppedLogs), "starts": JSONValue(counters.starts),
-        "crashes": JSONValue(counters.crashes),
-      ],
-      "history": .array(
-        record.history.map {
-          ["at": .string(Timestamp.text(milliseconds: $0.at)), "event": .string($0.what), "detail": .string($0.detail)]
-        }), "stderr": JSONValue(record.stderr),
+      "sandbox": rules(member).map(SandboxReport.rules) ?? .null,
+      "counters": record.total.json, "history": .array(record.history.map(\.json)),
+      "stderr": JSONValue(record.stderr),
+    ])
+  }
+}
+
+extension PluginRecord.Event {
+  fileprivate var json: JSONValue {
+    .compact([
+      "at": .string(Timestamp.text(milliseconds: at)), "event": .string(what), "detail": .string(detail),
+      "pid": JSONValue(pid), "evidence": evidence ?? .null,
     ])
   }
 }

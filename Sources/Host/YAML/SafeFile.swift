@@ -16,6 +16,8 @@ package enum SafeFile {
     package let size: Int64
     /// Time of last modification in nanoseconds since 1970.
     package let modified: Int64
+    /// Time of the last change of content, name, owner or rights, which nobody can set, in nanoseconds since 1970.
+    package let changed: Int64
     /// Permission bits.
     package let mode: UInt32
   }
@@ -106,6 +108,7 @@ extension SafeFile.Identity {
     self.init(
       device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: Int64(status.st_size),
       modified: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec),
+      changed: Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec),
       mode: UInt32(status.st_mode & 0o7777))
   }
 }

@@ -10,11 +10,17 @@ struct PluginsCommand: AsyncParsableCommand {
       EXAMPLES
         stoker plugins
         stoker plugins inspect llama
+        stoker plugins quarantine list
         stoker plugins lint ./my-plugin
+        stoker plugins new my-plugin --language python --kind llm
+        stoker plugins test ./my-plugin
+        stoker plugins install my-plugin-1.2.0.tar.gz
       """,
     subcommands: [
       PluginsListCommand.self, PluginsInspectCommand.self, PluginsRestartCommand.self, PluginsEnableCommand.self,
-      PluginsDisableCommand.self, PluginsLintCommand.self,
+      PluginsDisableCommand.self, PluginsQuarantineCommand.self, PluginsInstallCommand.self,
+      PluginsRemoveCommand.self, PluginsLintCommand.self, PluginsNewCommand.self, PluginsTestCommand.self,
+      PluginsRunCommand.self, PluginsReplayCommand.self,
     ],
     defaultSubcommand: PluginsListCommand.self)
 }
@@ -46,7 +52,14 @@ struct PluginsListCommand: AsyncParsableCommand {
 struct PluginsInspectCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect", abstract: "Show everything about a plugin.",
-    discussion: "EXAMPLES\n  stoker plugins inspect llama")
+    discussion: """
+      Manifest, settings, processes, counters, the last 200 events (starts, exits with reasons, restarts, quarantines), the
+      evidence of the last crash and the last lines of stderr. History and counters outlive the worker.
+
+      EXAMPLES
+        stoker plugins inspect llama
+        stoker plugins inspect llama --json
+      """)
   @OptionGroup var global: GlobalOptions
   @Argument(help: "The plugin.") var name: String
 
@@ -62,15 +75,18 @@ struct PluginsRestartCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "restart", abstract: "Restart a plugin's engines, and lift its quarantine.",
     discussion: """
-      Its running jobs go back to the queue. Other plugins do not notice.
+      Running jobs may finish within --grace; then they go back to the queue, and count as if they had never begun. Other plugins do \
+      not notice. A new version that did not start is tried again.
 
       EXAMPLES
         stoker plugins restart llama
+        stoker plugins restart llama --grace 5m
       """)
   @OptionGroup var global: GlobalOptions
   @Argument(help: "The plugin.") var name: String
+  @OptionGroup var grace: GraceOption
 
-  func run() async throws { try await PluginScreen.act("plugins/restart", name, "restarted", global) }
+  func run() async throws { try await PluginScreen.act("plugins/restart", name, "restarted", global, grace) }
 }
 
 /// `stoker plugins enable`.
@@ -88,11 +104,17 @@ struct PluginsEnableCommand: AsyncParsableCommand {
 struct PluginsDisableCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "disable", abstract: "Keep a plugin from serving.",
-    discussion: "EXAMPLES\n  stoker plugins disable whisper")
+    discussion: """
+      Running jobs may finish within --grace; then they go back to the queue.
+
+      EXAMPLES
+        stoker plugins disable whisper
+      """)
   @OptionGroup var global: GlobalOptions
   @Argument(help: "The plugin.") var name: String
+  @OptionGroup var grace: GraceOption
 
-  func run() async throws { try await PluginScreen.act("plugins/disable", name, "disabled", global) }
+  func run() async throws { try await PluginScreen.act("plugins/disable", name, "disabled", global, grace) }
 }
 
 /// `stoker plugins lint`.

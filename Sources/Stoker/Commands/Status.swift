@@ -44,7 +44,9 @@ struct StatusScreen {
     for device in status["devices"]?.array ?? [] {
       add("device", "\(device["id"]?.string ?? "?"), \(device["name"]?.string ?? "?")")
     }
+    add("sandbox", sandbox)
     add("jobs", jobs)
+    for lane in status["waiting"]?.array ?? [] { add("waiting", lane["reason"]?.string ?? "") }
     if let store = status["store"], let commits = store["commits"]?.int {
       let share = store["fsyncShare"]?.double.map { ", \(Human.oneDecimal($0 * 100)) % of the time in fsync" } ?? ""
       add("store", "\(commits) commits\(share)")
@@ -57,7 +59,9 @@ struct StatusScreen {
     guard !plugins.isEmpty else {
       return lines + ["", "no plugins; put one into a plugins directory (stoker plugins list)"]
     }
+    let turnedDown = plugins.filter { $0["candidate"]?["state"]?.string == "failed" }
     return lines + [""] + PluginScreen.table(plugins).lines(for: console)
+      + PluginScreen.problems(turnedDown).map { console.shown($0) }
   }
 
   private var memory: String {
@@ -65,6 +69,13 @@ struct StatusScreen {
     let total = status["memoryBytes"]?.int.map { "\(Human.bytes($0)) in the machine" }
     let threads = status["cpuThreads"]?.int.map { "\($0) CPU threads for engines" }
     return [rss, total, threads].compactMap(\.self).joined(separator: ", ")
+  }
+
+  /// What this kernel has to confine engines with.
+  private var sandbox: String {
+    guard let found = status["sandbox"], let version = found["landlock"]?.int else { return "" }
+    let landlock = version > 0 ? "Landlock \(version)" : "no Landlock: files are not confined (needs Linux 5.13)"
+    return landlock + (found["seccomp"]?.bool == true ? ", seccomp" : ", no seccomp: system calls are not confined")
   }
 
   /// What engines hold in each pool of memory.

@@ -57,6 +57,7 @@ struct JobDetails {
     add(
       "progress",
       job.isFinished ? nil : job.json["progress"].flatMap { ProgressBar(event: ["progress": $0])?.text(columns: 80) })
+    add("waits", job.json["waitsFor"]?.string)
     add("time", timing)
     for attempt in job.json["attempts"]?.array ?? [] { add("attempt", line(attempt)) }
     if let failure = job.failure, job.state == "failed" {

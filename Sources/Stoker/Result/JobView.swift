@@ -62,9 +62,11 @@ struct JobView: Sendable {
     }
   }
 
-  /// The lines of evidence for a failure, the last ones.
+  /// The lines of evidence for a failure; of much, the last ones.
   var evidence: [String] {
-    switch json["error"]?["evidence"] {
+    let evidence = json["error"]?["evidence"]
+    if let lines = evidence.flatMap(EvidenceText.lines) { return lines }
+    return switch evidence {
     case .string(let text)?: text.split(separator: "\n").suffix(20).map(String.init)
     case .array(let lines)?: lines.compactMap(\.string).suffix(20)
     case let other?: other.prettyText.split(separator: "\n").suffix(20).map(String.init)

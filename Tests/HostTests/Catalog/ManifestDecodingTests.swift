@@ -83,7 +83,8 @@ private let full = """
         == PluginManifest(
           name: "llama", version: "1.0.0", command: ["./engine"],
           serves: [PluginService(kind: .llm, models: [ModelPattern("*.gguf")])]))
-    #expect(manifest.timeouts.idleExit == .seconds(600) && manifest.sandbox == nil && manifest.cpuThreads == nil)
+    #expect(
+      manifest.timeouts.idleExit == .seconds(600) && manifest.sandbox == PluginSandbox() && manifest.cpuThreads == nil)
   }
 
   @Test func whatIsPrintedCanBeReadBack() throws {

@@ -86,3 +86,32 @@ struct SessionCancelTests {
     #expect(error.failureClass == .engineFault)
   }
 }
+
+struct SessionSuspectTests {
+  private func parameters(_ job: String) -> JobRunParameters {
+    JobRunParameters(jobID: job, attempt: 1, kind: "llm", task: [:], workDirectory: "/w")
+  }
+
+  @Test func aSuspectWaitsUntilTheEngineHasLetGoOfWhatWasGivenUp() throws {
+    var script = SessionScript()
+    script.run("late", deadline: .seconds(1))
+    script.pass(.seconds(1))
+    #expect(script.ends(of: "late") == [.deadline])
+    let begun = script.note(
+      script.session.run(parameters("suspect"), deadline: nil, isAlone: true, now: script.clock.now()))
+    #expect(begun.methods.isEmpty, "the engine still works on what was given up")
+    let freed = script.refuse(try script.request("late"), RPCError(.cancelled, "stopped"))
+    #expect(freed.methods == ["job/run"])
+  }
+
+  @Test func whatWasInHandIsCountedAtTheEnd() {
+    var script = SessionScript()
+    #expect(script.session.inHandAtEnd == nil)
+    script.run("late", deadline: .seconds(1))
+    script.pass(.seconds(1))
+    script.run("a")
+    script.load("m")
+    script.died()
+    #expect(script.session.inHandAtEnd == 3, "what was given up may be what killed it")
+  }
+}

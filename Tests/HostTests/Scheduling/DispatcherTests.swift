@@ -112,12 +112,13 @@ struct DispatcherTests {
     for intake in [Intake.paused, .draining] {
       await withTaskGroup(of: WaitingJob?.self) { group in
         dispatcher.setIntake(intake)
-        await waiting(dispatcher, dispatcher.makePlace(), &group)
+        let place = dispatcher.makePlace()
+        await waiting(dispatcher, place, &group)
         dispatcher.enqueue(waitingJob(1))
         #expect(dispatcher.placesWaiting == 1 && dispatcher.waiting == 1)
         dispatcher.setIntake(.open)
         #expect(await group.next()??.id == jobID(1))
-        dispatcher.jobLeft()
+        dispatcher.jobLeft(place)
       }
     }
   }
@@ -131,10 +132,10 @@ struct DispatcherTests {
     await withTaskGroup(of: WaitingJob?.self) { group in
       await waiting(dispatcher, a, &group)
       #expect(dispatcher.placesWaiting == 1)
-      dispatcher.giveBack(waitingJob(1))
+      dispatcher.giveBack(waitingJob(1), from: a)
       #expect(await group.next()??.id == jobID(1), "what came back goes first, and counts once")
       await waiting(dispatcher, a, &group)
-      dispatcher.jobLeft()
+      dispatcher.jobLeft(b)
       #expect(await group.next()??.id == jobID(3))
       await waiting(dispatcher, a, &group)
       #expect(dispatcher.waiting == 1)
@@ -208,12 +209,12 @@ struct DispatcherTests {
             }
             if let job {
               switch Int.random(in: 0..<5, using: &numbers) {
-              case 0: dispatcher.giveBack(job)
+              case 0: dispatcher.giveBack(job, from: place)
               case 1:
                 dispatcher.reserve(job, for: place)
               default:
                 done.withLock { $0[job.id, default: 0] += 1 }
-                dispatcher.jobLeft()
+                dispatcher.jobLeft(place)
               }
             }
             dispatcher.forget(place)

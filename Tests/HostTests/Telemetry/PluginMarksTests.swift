@@ -1,4 +1,5 @@
 import Foundation
+import PluginProtocol
 import Synchronization
 import Testing
 
@@ -87,6 +88,70 @@ struct PluginMarksTests {
         try FileManager.default.contentsOfDirectory(atPath: (path as NSString).deletingLastPathComponent) == [
           "plugins.json"
         ])
+    }
+  }
+
+  @Test func aChangeThatCannotBeStoredHasNotHappened() async throws {
+    try await withFile { path in
+      let marks = open(path).marks
+      let mark = PluginMarks.Quarantine(name: "llama", reason: "r", at: 1, evidence: ["signal": "SIGABRT"])
+      try marks.setQuarantine("abcdef0123", mark)
+      // A directory in the place of the new file cannot be written: root may write everywhere else.
+      try FileManager.default.createDirectory(atPath: path + ".new", withIntermediateDirectories: false)
+      #expect(throws: (any Error).self) { try marks.setDisabled("echo", true) }
+      #expect(throws: (any Error).self) { try marks.lift("llama") }
+      #expect(throws: (any Error).self) { try marks.setQuarantine("ffff", mark) }
+      #expect(!marks.isDisabled("echo") && marks.quarantine("ffff") == nil)
+      #expect(marks.quarantine("abcdef0123") == mark && open(path).marks.quarantine("abcdef0123") == mark)
+      try FileManager.default.removeItem(atPath: path + ".new")
+      try marks.setDisabled("echo", true)
+      #expect(marks.isDisabled("echo") && open(path).marks.isDisabled("echo"))
+    }
+  }
+
+  @Test func liftedByNameByHashAndByItsBeginning() async throws {
+    try await withFile { path in
+      let marks = open(path).marks
+      for (number, hash) in ["0123456789abcdef", "0123456700000000", "fedcba9876543210"].enumerated() {
+        try marks.setQuarantine(
+          hash, PluginMarks.Quarantine(name: number == 2 ? "sdxl" : "llama", reason: "r", at: Int64(number)))
+      }
+      #expect(marks.quarantines.map(\.hash) == ["0123456789abcdef", "0123456700000000", "fedcba9876543210"])
+      #expect(try marks.lift("nobody").isEmpty)
+      #expect(try marks.lift("0123456").isEmpty, "too short to be meant")
+      #expect(try marks.lift("012345678").map(\.hash) == ["0123456789abcdef"])
+      #expect(try marks.lift("FEDCBA98").map(\.mark.name) == ["sdxl"])
+      #expect(try marks.lift("llama").map(\.hash) == ["0123456700000000"])
+      #expect(!marks.hasQuarantines && open(path).marks.quarantines.isEmpty)
+    }
+  }
+
+  @Test func changesOfAnotherProgramAreKept() async throws {
+    try await withFile { path in
+      let (worker, command) = (open(path).marks, open(path).marks)
+      try worker.setQuarantine("abc", PluginMarks.Quarantine(name: "llama", reason: "r", at: 1))
+      try command.setDisabled("echo", true)
+      #expect(command.quarantine("abc") != nil, "it has read what the other one wrote")
+      try worker.setDisabled("other", true)
+      #expect(worker.isDisabled("echo") && worker.isDisabled("other"))
+    }
+  }
+
+  @Test func quarantinesOfLongAgoGoAndHugeEvidenceIsNotKept() async throws {
+    try await withFile { path in
+      let marks = open(path).marks
+      let huge: JSONValue = .string(String(repeating: "x", count: 1 << 20))
+      for number in 0..<(PluginMarks.kept + 3) {
+        try marks.setQuarantine(
+          "hash\(number)",
+          PluginMarks.Quarantine(
+            name: "llama", reason: "r", at: Int64(number),
+            evidence: number % 2 == 0 ? huge : .string(String(repeating: "y", count: 40_000))))
+      }
+      let again = open(path)
+      #expect(again.problems.isEmpty && again.marks.quarantines.count == PluginMarks.kept)
+      #expect(again.marks.quarantine("hash2") == nil && again.marks.quarantine("hash3") != nil)
+      #expect(again.marks.quarantines.allSatisfy { ($0.mark.evidence?.string?.utf8.count ?? 0) <= 40_000 })
     }
   }
 }

@@ -34,6 +34,14 @@ extension ExitDiagnosis {
     case .limits:
       return
         "\(command) could not be started: its resource limits cannot be set\(reason(evidence)); lower them in the configuration"
+    case .noSandbox:
+      return
+        "\(command) was not started: the sandbox that is required needs Landlock and seccomp, and this kernel, or the container around the worker, lacks one; use Linux 5.13 or newer, or set its sandbox mode to enforce"
+    case .replaced:
+      return
+        "\(command) was not started: \(quoted([program])) is no longer the file whose sha256 was checked; put the right program back"
+    case .fileTooLarge:
+      return "\(command) was ended because it wrote a file larger than jobs.maxWorkBytes allows"
     case .outOfMemory:
       return
         "\(command) was killed by the kernel because memory ran out; use a smaller model or fewer engines at a time"

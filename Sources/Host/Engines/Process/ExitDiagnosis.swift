@@ -29,6 +29,12 @@ package struct ExitDiagnosis: Sendable, Equatable {
     case permission
     case textBusy
     case limits
+    /// This kernel cannot confine it as is required.
+    case noSandbox
+    /// The file is not the one whose digest was checked.
+    case replaced
+    /// It wrote a file beyond the limit of one file's size.
+    case fileTooLarge
     /// Killed by the kernel because memory ran out: not the engine's fault alone.
     case outOfMemory
     case signal(Int32)
@@ -91,6 +97,7 @@ package struct ExitDiagnosis: Sendable, Equatable {
     case .exited(let code): .exit(code)
     case .signaled(SIGKILL, sentByHost: false) where evidence.oomKillSeen: .outOfMemory
     case .signaled(_, sentByHost: true): .endedByHost
+    case .signaled(SIGXFSZ, sentByHost: false): .fileTooLarge
     case .signaled(let signal, sentByHost: false): .signal(signal)
     case .monitorLost: .monitorLost
     }
@@ -103,6 +110,8 @@ package struct ExitDiagnosis: Sendable, Equatable {
     case .limits: return .limits
     case .fork: return .hostResource
     case .process: return .other(errno: errno)
+    case .sandbox: return errno == ENOSYS ? .noSandbox : .other(errno: errno)
+    case .pin: return .replaced
     case .exec: break
     }
     switch errno {

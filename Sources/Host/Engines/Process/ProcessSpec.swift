@@ -6,7 +6,7 @@ package struct ProcessSpec: Sendable {
     package var openFiles: UInt64?
     /// Bytes of address space. Engines that map device memory need far more than they use.
     package var addressSpaceBytes: UInt64?
-    /// Processes and threads of the *user* that the engine runs as, not of the engine alone; not enforced for root.
+    /// Processes that the engine and its descendants may be. The monitor counts them twice a second.
     package var processes: UInt64?
     /// Bytes of the largest file that the engine may write.
     package var fileSizeBytes: UInt64?
@@ -31,16 +31,22 @@ package struct ProcessSpec: Sendable {
   /// Where the engine starts; `nil` is the host's own working directory.
   package var workingDirectory: String?
   package var limits: Limits
+  /// What the engine is confined to; nil lets it do what the host may.
+  package var sandbox: ProcessSandbox?
+  /// The file that the program must be, as it was when its digest was checked. Only with an absolute path.
+  package var pinned: SafeFile.Identity?
 
   package init(
     launcher: String, command: [String], environment: [String: String], workingDirectory: String? = nil,
-    limits: Limits = Limits()
+    limits: Limits = Limits(), sandbox: ProcessSandbox? = nil, pinned: SafeFile.Identity? = nil
   ) {
     self.launcher = launcher
     self.command = command
     self.environment = environment
     self.workingDirectory = workingDirectory
     self.limits = limits
+    self.sandbox = sandbox
+    self.pinned = pinned
   }
 
   /// The arguments of `launch`, as documented in its header.
@@ -52,6 +58,14 @@ package struct ProcessSpec: Sendable {
       ("--processes", limits.processes), ("--file-size", limits.fileSizeBytes),
     ]
     for case (let option, let value?) in limits { arguments += [option, String(value)] }
+    if let sandbox { arguments += sandbox.launchArguments }
+    if let pinned {
+      let numbers = [
+        pinned.device, pinned.inode, UInt64(pinned.size), UInt64(bitPattern: pinned.modified),
+        UInt64(bitPattern: pinned.changed),
+      ]
+      arguments += ["--identity", numbers.map(String.init).joined(separator: ":")]
+    }
     return arguments + ["--"] + command
   }
 
@@ -64,8 +78,9 @@ package struct ProcessSpec: Sendable {
   func validate() throws(SpawnError) {
     guard let program = command.first, !program.isEmpty else { throw .invalid("the command is empty") }
     guard !launcher.isEmpty else { throw .invalid("the path of the launch program is empty") }
-    for text in command + [launcher, workingDirectory ?? ""] where text.utf8.contains(0) {
-      throw .invalid("the command or the working directory contains a NUL character")
+    let texts = command + [launcher, workingDirectory ?? ""] + (sandbox?.launchArguments ?? [])
+    for text in texts where text.utf8.contains(0) {
+      throw .invalid("the command, the working directory or a path of the sandbox contains a NUL character")
     }
     for (key, value) in environment {
       guard !key.isEmpty, !key.utf8.contains(UInt8(ascii: "=")), !key.utf8.contains(0) else {

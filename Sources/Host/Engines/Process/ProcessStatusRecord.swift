@@ -1,5 +1,3 @@
-import Glibc
-
 /// What the monitor of an engine has to say, one record a line on the status pipe (the format is in launch's header).
 package enum ProcessStatusRecord: Sendable, Equatable {
   /// What the monitor was doing when the engine could not be started.
@@ -12,10 +10,18 @@ package enum ProcessStatusRecord: Sendable, Equatable {
     case limits
     /// Entering the working directory.
     case directory
+    /// Confining it.
+    case sandbox
+    /// Finding the program to be the file whose digest was checked.
+    case pin
     /// Executing the program.
     case exec
   }
 
+  /// What the engine is held to, said before `started`.
+  case sandbox(SandboxInForce)
+  /// The engine has become more processes than this and is being ended.
+  case exceededProcesses(limit: Int)
   /// The engine's program runs. `startTime` is in clock ticks since boot, as in field 22 of `/proc/PID/stat`; 0 is unknown.
   case started(pid: Int32, startTime: UInt64)
   /// The engine never ran.
@@ -75,6 +81,14 @@ package struct ProcessStatusParser: Sendable {
     case ("failed", 3):
       guard let step = ProcessStatusRecord.Step(rawValue: words[1]), let errno = Int32(words[2]) else { return nil }
       return .failed(step: step, errno: errno)
+    case ("sandbox", 3):
+      guard let version = Int(words[1]) else { return nil }
+      let parts = words[2].split(separator: ",").map { SandboxInForce.Part(rawValue: String($0)) }
+      guard !parts.contains(nil) else { return nil }
+      return .sandbox(SandboxInForce(landlock: version, parts: parts.compactMap(\.self)))
+    case ("exceeded", 3):
+      guard words[1] == "processes", let limit = Int(words[2]) else { return nil }
+      return .exceededProcesses(limit: limit)
     case ("exited", 3):
       guard let code = Int32(words[1]), let bytes = bytes(kibibytes: words[2]) else { return nil }
       return .exited(code: code, maxRSSBytes: bytes)
@@ -95,31 +109,5 @@ package struct ProcessStatusParser: Sendable {
     guard let value = UInt64(kibibytes) else { return nil }
     let (bytes, overflow) = value.multipliedReportingOverflow(by: 1024)
     return overflow ? nil : bytes
-  }
-}
-
-extension SpawnedProcess {
-  /// What one look at the status pipe gave.
-  package struct StatusRead: Sendable, Equatable {
-    package var records: [ProcessStatusRecord] = []
-    /// The monitor has closed the pipe: no record will follow.
-    package var ended = false
-  }
-
-  /// Reads what the monitor has written so far, without blocking.
-  package func readStatus(_ parser: inout ProcessStatusParser) throws(ProcessStatusParser.Malformed) -> StatusRead {
-    var result = StatusRead()
-    guard isOpen(.status) else { return StatusRead(ended: true) }
-    var buffer = [UInt8](repeating: 0, count: 512)
-    while true {
-      let count = read(status, &buffer, buffer.count)
-      if count < 0 && errno == EINTR { continue }
-      if count < 0 && errno == EAGAIN { return result }
-      guard count > 0 else {
-        result.ended = true
-        return result
-      }
-      result.records += try parser.append(buffer[..<count])
-    }
   }
 }

@@ -70,6 +70,12 @@ package enum ProcessTable {
     return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
   }
 
+  /// The command line of a process, its words joined by spaces; empty when it is gone.
+  package static func command(_ pid: Int32) -> String {
+    let bytes = readSmallFile("/proc/\(pid)/cmdline", limit: 1024) ?? []
+    return String(decoding: bytes.map { $0 == 0 ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
+  }
+
   /// A name for the current boot of this machine: process numbers and start times mean nothing in another one.
   package static func bootID() -> String? {
     readSmallFile("/proc/sys/kernel/random/boot_id").map { bytes in

@@ -40,7 +40,18 @@ struct EngineCore {
   var isStopping = false
   var pid: Int32?
   var stderrTail = LastLines()
+  /// The last frames of both directions, for the evidence of a death.
+  var wire = WireTail()
+  /// How the process died; set before its jobs hear of it, and nil when the host ended them first.
+  var death: Death?
+  /// When nothing was to be had from it any more.
+  var endedAt: MonotonicInstant?
   var gone: [CheckedContinuation<Void, Never>] = []
+
+  struct Death: Sendable {
+    var outcome: ProcessOutcome
+    var cause: ExitDiagnosis.Cause
+  }
 
   init(limits: SessionLimits, now: MonotonicInstant) {
     session = EngineSession(limits: limits)
@@ -52,6 +63,7 @@ struct EngineCore {
   mutating func absorb(_ actions: [SessionAction], now: MonotonicInstant) -> [Effect] {
     var effects: [Effect] = []
     for action in actions { absorb(action, now: now, into: &effects) }
+    if endedAt == nil, session.phase == .ended { endedAt = now }
     return effects
   }
 
@@ -91,7 +103,8 @@ struct EngineCore {
     case .protocolError(let what, let evidence): effects.append(.emit(.protocolError(what, evidence: evidence)))
     case .kill(let reason):
       guard killReason == nil else { return }
-      killReason = reason
+      // One that the host has asked to go is ended by the host, whatever it still does wrong.
+      if !isStopping { killReason = reason }
       teardown = Teardown.forced
       effects.append(.emit(.killed(reason)))
       effects.append(.wake)

@@ -4,6 +4,8 @@ import PluginProtocol
 package enum EngineEvent: Sendable {
   /// The engine's program runs.
   case started(pid: Int32)
+  /// What holds the process, said before it starts.
+  case confined(SandboxInForce)
   case ready(EngineDescription)
   /// A line of stderr, cut to a bounded length.
   case stderr(String)
@@ -65,4 +67,6 @@ package struct EngineEnd: Sendable, Equatable {
   /// How long it ran.
   package var lifetime: Duration
   package var counters: EngineSession.Counters
+  /// Signal or status, stderr and wire; nil when there is nothing to prove.
+  package var evidence: JSONValue?
 }

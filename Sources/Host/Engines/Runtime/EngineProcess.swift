@@ -15,14 +15,17 @@ package final class EngineProcess: Sendable {
   /// The kernel's count of out-of-memory kills when the process was started.
   let oomKills: UInt64?
   let emit: @Sendable (EngineEvent) -> Void
+  /// Who sees the wire.
+  let observers: [any WireObserver]
   let wake: WakeSource
   let core: Mutex<EngineCore>
 
   init(
     process: SpawnedProcess, command: ProcessSpec, limits: SessionLimits, clock: any HostClock,
-    emit: @escaping @Sendable (EngineEvent) -> Void
+    observers: [any WireObserver] = [], emit: @escaping @Sendable (EngineEvent) -> Void
   ) throws(SpawnError) {
     self.process = process
+    self.observers = observers
     self.command = command
     oomKills = OOMKillCounter.read()
     self.limits = limits
@@ -52,9 +55,10 @@ package final class EngineProcess: Sendable {
   ///
   /// - Parameters:
   ///   - deadline: from now; the job ends as `.deadline` when it passes.
+  ///   - isAlone: whether the engine must have let go of everything else before.
   ///   - isCancelled: asked at the last moment at which `cancel` could not yet have found the job.
   package func run(
-    _ parameters: JobRunParameters, deadline: Duration? = nil, sink: JobSink = JobSink(),
+    _ parameters: JobRunParameters, deadline: Duration? = nil, isAlone: Bool = false, sink: JobSink = JobSink(),
     unless isCancelled: @Sendable () -> Bool = { false }
   ) async -> EngineJobEnd {
     await withCheckedContinuation { continuation in
@@ -64,7 +68,7 @@ package final class EngineProcess: Sendable {
           return []
         }
         core.jobs[parameters.jobID] = (sink, continuation)
-        return core.session.run(parameters, deadline: deadline, now: now)
+        return core.session.run(parameters, deadline: deadline, isAlone: isAlone, now: now)
       }
     }
   }
@@ -224,8 +228,12 @@ package final class EngineProcess: Sendable {
       let needsThread: Bool = core.withLock { core in
         core.isWriting = false
         if count > 0 {
-          core.queue.advance(count)
-          core.stdinMovedAt = clock.now()
+          let now = clock.now()
+          core.stdinMovedAt = now
+          if let frame = core.queue.advance(count) {
+            core.wire.sent(frame.bytes, now: now)
+            observe(sent: frame, at: now)
+          }
           return false
         }
         core.queue.advance(0)

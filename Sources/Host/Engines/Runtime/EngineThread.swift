@@ -246,6 +246,8 @@ struct EngineThread {
     var effects: [EngineCore.Effect] = []
     framer.feed(bytes) { event in
       owner.core.withLock { core in
+        core.wire.received(event, now: now)
+        owner.observe(received: event, at: now)
         effects += core.absorb(core.session.receive(event, now: now), now: now)
       }
     }
@@ -288,6 +290,8 @@ struct EngineThread {
     }
     for record in read.records {
       switch record {
+      case .sandbox(let inForce): owner.emit(.confined(inForce))
+      case .exceededProcesses(let limit): abort(.tooManyProcesses(limit))
       case .started(let pid, _):
         self.pid = pid
         owner.core.withLock { $0.pid = pid }
@@ -320,10 +324,9 @@ struct EngineThread {
     readErrors(limit: 64)
     let diagnosis = diagnose(how)
     self.diagnosis = diagnosis
+    owner.core.withLock { $0.death = EngineCore.Death(outcome: how, cause: diagnosis.cause) }
     owner.emit(.died(diagnosis.sentence))
-    owner.submit { core, _ in
-      core.session.ended(diagnosis.sentence, outOfMemory: diagnosis.cause == .outOfMemory)
-    }
+    owner.submit { core, _ in core.session.ended(diagnosis.sentence) }
     if teardown == nil {
       begin(Teardown.afterDeath, owner.clock.now())
     } else {
@@ -345,11 +348,11 @@ struct EngineThread {
   // MARK: End
 
   private func end(isLost: Bool = false, needsOrphanSweep: Bool = false) -> EngineEnd {
-    let (session, killReason, incompatible) = owner.core.withLock {
-      ($0.session, $0.killReason, $0.incompatible)
+    let (session, killReason, incompatible, evidence) = owner.core.withLock {
+      ($0.session, $0.killReason, $0.incompatible, EngineDeath($0)?.evidence)
     }
     let cause: EngineEnd.Cause
-    if incompatible != nil {
+    if incompatible != nil || diagnosis?.cause == .noSandbox {
       cause = .incompatible
     } else if let killReason {
       if case .startTimeout = killReason { cause = .failedToStart } else { cause = .killed(killReason) }
@@ -363,6 +366,6 @@ struct EngineThread {
       cause: cause, diagnosis: words, failure: diagnosis?.cause == .outOfMemory ? .resource : .engineFault, pid: pid,
       isLost: isLost,
       needsOrphanSweep: needsOrphanSweep, stderrTail: stderr.lines, lifetime: startedAt.duration(to: owner.clock.now()),
-      counters: session.counters)
+      counters: session.counters, evidence: cause == .stopped ? nil : evidence)
   }
 }

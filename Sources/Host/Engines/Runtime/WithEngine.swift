@@ -11,17 +11,22 @@ package struct EngineLaunch: Sendable {
   package var shutdownGrace: Duration
   /// Removed with all it holds when the process and its descendants are gone; nil for none.
   package var temporaryDirectory: String?
+  /// What it may take of the disk; nil for no bound.
+  package var diskQuota: DiskQuota?
+  /// Who sees the wire of the process; told when it is gone.
+  package var observers: [any WireObserver] = []
 
   package init(
     process: ProcessSpec, initialize: InitializeParameters, limits: SessionLimits,
     shutdownGrace: Duration = .seconds(5),
-    temporaryDirectory: String? = nil
+    temporaryDirectory: String? = nil, diskQuota: DiskQuota? = nil
   ) {
     self.process = process
     self.initialize = initialize
     self.limits = limits
     self.shutdownGrace = shutdownGrace
     self.temporaryDirectory = temporaryDirectory
+    self.diskQuota = diskQuota
   }
 }
 
@@ -35,13 +40,19 @@ package func withEngine<Value: Sendable>(
   _ body: (EngineProcess, EngineDescription) async -> Value
 ) async throws(SpawnError) -> (value: Value?, end: EngineEnd) {
   let engine: EngineProcess
+  let observers = launch.observers
+  let tell: @Sendable (EngineEvent) -> Void = { event in
+    for observer in observers { observer.observe(event, at: clock.now()) }
+    emit(event)
+  }
   do throws(SpawnError) {
     let spawned = try await spawner.spawn(launch.process)
     engine = try EngineProcess(
-      process: spawned, command: launch.process, limits: launch.limits, clock: clock, emit: emit)
+      process: spawned, command: launch.process, limits: launch.limits, clock: clock, observers: observers, emit: tell)
     try startThread(engine, temporaryDirectory: launch.temporaryDirectory)
   } catch {
     if let temporaryDirectory = launch.temporaryDirectory { FileTree.remove(temporaryDirectory) }
+    for observer in observers { await observer.end() }
     throw error
   }
   engine.initialize(launch.initialize)
@@ -54,6 +65,7 @@ package func withEngine<Value: Sendable>(
   }
   engine.stop(grace: launch.shutdownGrace)
   var end = await engine.ended()
+  for observer in observers { await observer.end() }
   if end.needsOrphanSweep { end.isLost = try await OrphanReaper.sweep(within: .milliseconds(500)).left > 0 }
   return (value, end)
 }

@@ -13,6 +13,7 @@ extension EngineSession {
     guard phase != .ended else { return }
     phase = .ended
     for notice in logGate.closeAll() { actions.append(.log(notice)) }
+    inHandAtEnd = jobs.count + loads.count
     for job in jobs.values {
       counters.droppedProgress += job.gate.dropped
       switch job.phase {
@@ -65,7 +66,7 @@ extension LossReason {
   /// The reason in words, for the job's history.
   package var text: String {
     switch self {
-    case .died(let diagnosis), .outOfMemory(let diagnosis): diagnosis
+    case .died(let diagnosis): diagnosis
     case .stalled(let time): "no progress for \(time.short)"
     case .killed(let reason): "the engine was killed: \(reason)"
     case .notBegun(let why): why

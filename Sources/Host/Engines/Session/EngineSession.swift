@@ -44,6 +44,8 @@ package struct EngineSession: Sendable {
   struct Held: Sendable {
     var parameters: JobRunParameters
     var deadlineAt: MonotonicInstant?
+    /// It must have the engine to itself.
+    var isAlone = false
   }
 
   /// What the host has offered in `initialize`.
@@ -55,6 +57,8 @@ package struct EngineSession: Sendable {
   package internal(set) var phase: Phase = .new
   package internal(set) var counters = Counters()
   package internal(set) var description: EngineDescription?
+  /// Jobs and loads that the engine had in hand when the session ended; nil before.
+  package internal(set) var inHandAtEnd: Int?
   package let limits: SessionLimits
 
   var nextRequest: Int64 = 1
@@ -114,23 +118,23 @@ package struct EngineSession: Sendable {
   /// Begins a job. The caller keeps to the concurrency that the engine announced, and to ids that are not running.
   ///
   /// A job that was given up still has a place in the engine until the engine answers for it: what would not fit beside
-  /// it, or is a new attempt at it, is held back until then.
+  /// it, or is a new attempt at it, is held back until then; so is one that must be alone.
   package mutating func run(
-    _ parameters: JobRunParameters, deadline: Duration?, now: MonotonicInstant
+    _ parameters: JobRunParameters, deadline: Duration?, isAlone: Bool = false, now: MonotonicInstant
   ) -> [SessionAction] {
     guard phase == .ready, jobs[parameters.jobID].map({ $0.isAbandoned }) ?? true else {
       return [.jobEnded(jobID: parameters.jobID, .lost(.notBegun("the engine takes no jobs any more")))]
     }
     var parameters = parameters
     parameters.credit = limits.chunkCredit
-    let job = Held(parameters: parameters, deadlineAt: deadline.map { now.advanced(by: $0) })
-    if mustWait(parameters.jobID) { held.append(job) } else { begin(job, now: now) }
+    let job = Held(parameters: parameters, deadlineAt: deadline.map { now.advanced(by: $0) }, isAlone: isAlone)
+    if mustWait(job) { held.append(job) } else { begin(job, now: now) }
     return take()
   }
 
-  func mustWait(_ jobID: String) -> Bool {
+  func mustWait(_ job: Held) -> Bool {
     guard jobs.values.contains(where: \.isAbandoned) else { return false }
-    return jobs[jobID] != nil || jobs.count >= description?.concurrency ?? 1
+    return job.isAlone || jobs[job.parameters.jobID] != nil || jobs.count >= description?.concurrency ?? 1
   }
 
   mutating func begin(_ job: Held, now: MonotonicInstant) {
@@ -152,7 +156,7 @@ package struct EngineSession: Sendable {
   /// Begins what was held back, as far as there is room now.
   mutating func beginHeld(now: MonotonicInstant) {
     guard phase == .ready else { return }
-    while let index = held.firstIndex(where: { !mustWait($0.parameters.jobID) }) {
+    while let index = held.firstIndex(where: { !mustWait($0) }) {
       begin(held.remove(at: index), now: now)
     }
   }
@@ -262,8 +266,8 @@ package struct EngineSession: Sendable {
   }
 
   /// The process is gone: everything that was open ends.
-  package mutating func ended(_ diagnosis: String, outOfMemory: Bool = false) -> [SessionAction] {
-    finish { _ in outOfMemory ? .outOfMemory(diagnosis) : .died(diagnosis) }
+  package mutating func ended(_ diagnosis: String) -> [SessionAction] {
+    finish { _ in .died(diagnosis) }
     return take()
   }
 

@@ -46,16 +46,24 @@ package struct OutboundQueue: Sendable {
   }
 
   /// Says how much of `head()` is out, 0 included. A frame of which nothing is out makes way for others again.
-  package mutating func advance(_ count: Int) {
+  ///
+  /// - Returns: the frame, when all of it is out now.
+  @discardableResult
+  package mutating func advance(_ count: Int) -> OutboundFrame? {
     isHandedOut = false
-    guard let (frame, offset) = current else { return }
+    guard let (frame, offset) = current else { return nil }
     bytes -= count
     if offset + count == 0 {
       current = nil
       if frame.urgent { urgent.insert(frame, at: 0) } else { ordinary.insert(frame, at: 0) }
-    } else {
-      current = offset + count < frame.bytes.count ? (frame, offset + count) : nil
+      return nil
     }
+    guard offset + count == frame.bytes.count else {
+      current = (frame, offset + count)
+      return nil
+    }
+    current = nil
+    return frame
   }
 
   /// Takes back the frame that begins a job, if none of it has been written or is being written.

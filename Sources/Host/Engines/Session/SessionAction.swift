@@ -75,8 +75,6 @@ package enum EngineJobEnd: Sendable, Equatable {
 package enum LossReason: Sendable, Equatable {
   /// The process died; the text is the diagnosis.
   case died(String)
-  /// The kernel killed the process because memory ran out: nobody's fault for certain; the text is the diagnosis.
-  case outOfMemory(String)
   /// The job itself stood still for this long, and the engine was killed for it.
   case stalled(Duration)
   /// The engine was killed for another reason: for another job's sake, when that was a job that stalled.
@@ -101,6 +99,8 @@ package enum KillReason: Sendable, Equatable, CustomStringConvertible {
   case closedOutput
   case closedInput
   case badHandshake(String)
+  case tooManyProcesses(Int)
+  case diskQuota(used: Int64, limit: Int64)
 
   package var description: String {
     switch self {
@@ -117,6 +117,9 @@ package enum KillReason: Sendable, Equatable, CustomStringConvertible {
     case .stdinStalled(let time): "did not read its stdin for \(time.short)"
     case .closedOutput: "closed its stdout and lived on"
     case .closedInput: "closed its stdin and lived on"
+    case .tooManyProcesses(let limit): "became more than \(limit) processes (limits.processes)"
+    case .diskQuota(let used, let limit):
+      "took \(ByteSize.text(used)) of disk, more than the \(ByteSize.text(limit)) of jobs.maxWorkBytes"
     case .badHandshake(let what): "answered initialize wrongly: \(what)"
     }
   }
