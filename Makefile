@@ -6,9 +6,13 @@ DESTDIR ?=
 ACCEL ?= cpu
 # Which engines' libraries `make engines` builds: all, or some of llama, whisper, sdcpp and piper.
 ENGINES ?= all
+# How long `make fuzz` fuzzes each target, which targets (all, or some with commas between), how long `make soak` takes.
+SECONDS ?= 600
+TARGET ?= all
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build engines lint bench install packages clean
+.PHONY: help demo test fuzz soak build engines lint bench install packages clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +22,13 @@ demo: ## one real job on a real model, from nothing
 
 test: ## everything that tests need, then all tests
 	@ACCEL=$(ACCEL) Tools/run-tests.sh
+
+fuzz: ## fuzz what hostile files, programs and servers send (SECONDS=600, TARGET=json,...)
+	@Tools/install-packages.sh --check build
+	@Tests/Fuzz/fuzz.py --seconds $(SECONDS) --target $(TARGET)
+
+soak: build ## a worker under mixed load and faults: nothing may grow (MINUTES=10)
+	@Tests/Soak/soak.py --minutes $(MINUTES)
 
 build: ## dist/: the program, its launcher and the plugins
 	@Tools/install-packages.sh --check build

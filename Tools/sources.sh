@@ -8,5 +8,5 @@ sources() {
   local directory existing=()
   for directory in "$@"; do [[ -e $directory ]] && existing+=("$directory"); done
   ((${#existing[@]})) || return 0
-  find "${existing[@]}" \( -name .build -o -name __pycache__ \) -prune -o -type f -name "$pattern" -print | LC_ALL=C sort
+  find "${existing[@]}" \( -name .build -o -name __pycache__ -o -path Tests/Fuzz/corpus \) -prune -o -type f -name "$pattern" -print | LC_ALL=C sort
 }

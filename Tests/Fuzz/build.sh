@@ -22,6 +22,9 @@ host=(
   Sources/Host/Engines/Process/{ExecutableFormat,ProcessStatusRecord}.swift
   Sources/Host/Engines/Session/OverlongLine.swift
   Sources/Host/Inputs/{DataURL,InputFailure,InputSettings,InputSlot,InputSource,MediaKind,PublicAddress}.swift
+  Sources/Host/Install/{Archive*,GzipInflater,PaxRecords,TarHeader,TarReader}.swift
+  Sources/Host/Jobs/{JobID,Timestamp}.swift
+  Sources/Host/Telemetry/HostLog.swift
   Sources/Host/Models/{BuiltInModels,DownloadReply,FileFault,HTTPHead,RemoteURL,ResumeRecord}.swift
   Sources/Host/Models/Model{Catalogue,CatalogueFile,Entry,Error,FileReader,FileSource,Names}.swift
 )
@@ -58,7 +61,7 @@ module() {
   changed "$name" "$@" "${imports[@]}" || return 0
   swiftc -O -wmo -g -swift-version 6 -sanitize=address,fuzzer -enable-testing -package-name stoker -parse-as-library \
     -enable-upcoming-feature ExistentialAny -enable-upcoming-feature MemberImportVisibility \
-    -I "$out" -I "$out/include" -I Sources/CLibYAML -I Sources/CLibCurl \
+    -I "$out" -I "$out/include" -I Sources/CLibYAML -I Sources/CZlib -I Sources/CLibCurl \
     -module-name "$name" -emit-module -emit-module-path "$out/$name.swiftmodule" -emit-object -o "$out/$name.o" "$@"
   echo "$made" >"$out/$name.stamp"
 }
@@ -71,4 +74,4 @@ module Fuzz "PluginProtocol Host FFmpegTasks ImageTask WhisperCore" Tests/Fuzz/H
 stale=1
 if [[ -x $out/fuzz ]]; then stale=$(find "$out" -name '*.o' -newer "$out/fuzz" | wc -l); fi
 ((stale)) || exit 0
-swiftc -sanitize=address,fuzzer -use-ld=lld -o "$out/fuzz" "$out"/*.o -lyaml
+swiftc -sanitize=address,fuzzer -use-ld=lld -o "$out/fuzz" "$out"/*.o -lyaml -lz

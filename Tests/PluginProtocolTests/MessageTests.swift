@@ -183,4 +183,11 @@ struct MessageTests {
       } throws: { ($0 as? FieldError)?.path == "task.\(words[1])" }
     }
   }
+
+  @Test func aListOfNoInputsSaysNothing() throws {
+    let json: JSONValue = ["jobId": "j", "kind": "llm", "workDirectory": "/w", "inputs": ["mask": []]]
+    let once = try JobRunParameters(json).json
+    #expect(once["inputs"] == nil)
+    #expect(try JobRunParameters(once).json == once)
+  }
 }

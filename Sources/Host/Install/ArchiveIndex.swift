@@ -22,6 +22,12 @@ struct ArchiveIndex {
 
   // MARK: Names
 
+  private static let slash = UInt8(ascii: "/")
+
+  /// What the kernel sees between slashes. To Swift a slash with a combining mark behind it is another character, and
+  /// `../\u{301}x` one component.
+  private static func parts(_ path: String) -> [Substring] { path.utf8.split(separator: slash).map { Substring($0) } }
+
   /// The path as components of UTF-8 text.
   ///
   /// - Returns: empty for the root itself, which archives of `.` begin with.
@@ -33,12 +39,12 @@ struct ArchiveIndex {
       throw ArchiveError(path, "has a path of more than \(limits.pathBytes) bytes")
     }
     guard !path.isEmpty else { throw ArchiveError("an entry has no name") }
-    guard !path.hasPrefix("/") else { throw ArchiveError(path, "has an absolute path") }
+    guard path.utf8.first != ArchiveIndex.slash else { throw ArchiveError(path, "has an absolute path") }
     guard !path.unicodeScalars.contains(where: { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) }) else {
       throw ArchiveError(path, "has control characters in its name")
     }
     var components: [String] = []
-    for part in path.split(separator: "/") where part != "." {
+    for part in ArchiveIndex.parts(path) where part != "." {
       guard part != ".." else { throw ArchiveError(path, "climbs with '..'") }
       guard part.utf8.count <= limits.nameBytes else {
         throw ArchiveError(path, "has a name of more than \(limits.nameBytes) bytes")
@@ -81,7 +87,7 @@ struct ArchiveIndex {
     guard let target = String(validating: bytes, as: UTF8.self), !target.isEmpty,
       target.utf8.count <= limits.pathBytes
     else { throw ArchiveError(path, "is a link without a usable target") }
-    guard !target.hasPrefix("/") else { throw ArchiveError(path, "is a link to an absolute path") }
+    guard target.utf8.first != ArchiveIndex.slash else { throw ArchiveError(path, "is a link to an absolute path") }
     let made = try leaf(components, .link(target: target))
     links.append(made.path)
     return made
@@ -150,7 +156,7 @@ struct ArchiveIndex {
     var hops = 0
     var done: [Substring] = []
     /// Components that are yet to be walked, the next one last.
-    var rest: [Substring] = link.split(separator: "/").reversed()
+    var rest: [Substring] = ArchiveIndex.parts(link).reversed()
     while let part = rest.popLast() {
       if part == "." { continue }
       if part == ".." {
@@ -168,7 +174,7 @@ struct ArchiveIndex {
         done.removeLast()
         // A chain of links must not make the walk longer than a path can be.
         guard rest.count <= limits.pathBytes else { throw ArchiveError(link, "is a link through too many others") }
-        rest += target.split(separator: "/").reversed()
+        rest += ArchiveIndex.parts(target).reversed()
       }
     }
   }

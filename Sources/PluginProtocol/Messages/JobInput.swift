@@ -57,7 +57,8 @@ public struct JobInput: Equatable, Sendable {
     for (key, entries) in inputs {
       members[key] = key.hasSuffix(listSuffix) ? .array(entries.map(\.json)) : entries.first?.json
     }
-    return .object(members)
+    // A list of none under a member that names one input says nothing.
+    return members.isEmpty ? .null : .object(members)
   }
 }
 

@@ -1,9 +1,10 @@
 import Glibc
-@testable import Host
 import PluginProtocol
 
-/// A client of the control socket that sends anything in any pieces, on a real socket. It gets whole JSON lines, as many as
-/// its lines, and is closed once it has gone.
+@testable import Host
+
+/// A client of the control socket that sends anything in any pieces, on a real socket. It gets whole JSON lines, no
+/// more than a client may have wrong, and is closed once it has gone.
 func fuzzControl(_ input: [UInt8]) {
   var steering = Steering(input)
   let seed = steering.byte()

@@ -1,5 +1,6 @@
-@testable import Host
 import PluginProtocol
+
+@testable import Host
 
 /// The framer: the same lines as the definition of a line gives, whatever the chunking, and for any cap.
 func fuzzFramer(_ input: [UInt8]) {

@@ -1,9 +1,10 @@
 import Glibc
-@testable import Host
 import PluginProtocol
 
-/// What comes over HTTP or as a URL: heads of answers, `data:` and `file:` URLs, URLs and where they redirect to, addresses,
-/// and the first bytes of a file.
+@testable import Host
+
+/// What comes over HTTP or as a URL: heads of answers, `data:` and `file:` URLs, URLs and where they redirect to,
+/// addresses, and the first bytes of a file.
 func fuzzHTTP(_ input: [UInt8]) {
   var steering = Steering(input)
   let reader = steering.byte()
@@ -91,7 +92,8 @@ private func fuzzAddress(_ bytes: [UInt8]) {
   let isPublic = PublicAddress.isPublic(v4: four)
   let mapped = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF] + six[..<4]
   require(PublicAddress.isPublic(v6: mapped) == isPublic, "::ffff:0:0/96 of \(six[..<4])")
-  require(PublicAddress.isPublic(v6: [0, 0x64, 0xFF, 0x9B, 0, 0, 0, 0, 0, 0, 0, 0] + six[..<4]) == isPublic, "64:ff9b::")
+  require(
+    PublicAddress.isPublic(v6: [0, 0x64, 0xFF, 0x9B, 0, 0, 0, 0, 0, 0, 0, 0] + six[..<4]) == isPublic, "64:ff9b::")
   require(PublicAddress.isPublic(v6: [0x20, 0x02] + six[..<4] + six[4..<14]) == isPublic, "2002::/16 of \(six[..<4])")
   if isPublic { require(![0, 10, 127].contains(six[0]) && six[0] < 224, "public: \(six[..<4])") }
   if PublicAddress.isPublic(v6: six) { require(six[0] & 0xE0 == 0x20, "public: \(six)") }
@@ -134,4 +136,6 @@ private func fuzzSlots(_ bytes: [UInt8]) {
 }
 
 /// Whether a text may be written to a terminal.
-func isPlain(_ text: String) -> Bool { text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F..<0xA0).contains($0.value) } }
+func isPlain(_ text: String) -> Bool {
+  text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F..<0xA0).contains($0.value) }
+}

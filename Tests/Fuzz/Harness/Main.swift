@@ -5,6 +5,7 @@ typealias Fuzzer = @Sendable ([UInt8]) -> Void
 
 /// The targets by name. `FUZZ_TARGET` chooses; libFuzzer gives one function to a program.
 private let fuzzers: [String: Fuzzer] = [
+  "archive": fuzzArchive,
   "framer": fuzzFramer,
   "json": fuzzJSON,
   "config": fuzzConfiguration,
@@ -37,7 +38,9 @@ func require(_ holds: @autoclosure () -> Bool, _ what: @autoclosure () -> String
   abort()
 }
 
-private func say(_ line: String) { _ = (Array(line.utf8) + [0x0A]).withUnsafeBytes { write(2, $0.baseAddress, $0.count) } }
+private func say(_ line: String) {
+  _ = (Array(line.utf8) + [0x0A]).withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+}
 
 /// Takes numbers off the front of an input, by which it is steered.
 struct Steering {
@@ -48,8 +51,8 @@ struct Steering {
   /// The next byte; 0 when there is none.
   mutating func byte() -> UInt8 { rest.popFirst() ?? 0 }
 
-  /// What is left. Where it begins with 0xFE twice, the pattern behind it stands for as many copies as fill 64 KiB, so that
-  /// a small input can show what takes more time or memory than its length allows.
+  /// What is left. Where it begins with 0xFE twice, the pattern behind it stands for as many copies as fill 64 KiB, so
+  /// that a small input can show what takes more time or memory than its length allows.
   var payload: [UInt8] {
     guard rest.starts(with: [0xFE, 0xFE]), rest.count > 2 else { return Array(rest) }
     let pattern = Array(rest.dropFirst(2))

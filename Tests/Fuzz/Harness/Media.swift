@@ -1,6 +1,7 @@
+import PluginProtocol
+
 @testable import FFmpegTasks
 @testable import ImageTask
-import PluginProtocol
 @testable import WhisperCore
 
 /// Files that users send to the engines and that the engines' own code reads: sound, pictures, fonts, models.
@@ -57,7 +58,9 @@ private func fuzzFont(_ bytes: [UInt8]) {
   for scalar in "aZ \u{E9}\u{4E2D}\u{1F600}\u{10FFFF}".unicodeScalars {
     if let width = font.width(scalar) { require(width.isFinite && width >= 0, "a width of \(width)") }
   }
-  if let layout = try? TextLayout("Some words, one of them verylongindeed\n\u{1F600}", in: PixelSize(64, 48), font: font) {
+  if let layout = try? TextLayout(
+    "Some words, one of them verylongindeed\n\u{1F600}", in: PixelSize(64, 48), font: font)
+  {
     require(layout.lines.count <= 64 && layout.fontSize > 0, "\(layout)")
   }
 }

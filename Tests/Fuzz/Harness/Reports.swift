@@ -1,9 +1,10 @@
 import FFmpegTasks
-@testable import Host
 import PluginProtocol
 
-/// What programs print that the host or an engine reads: the monitor's records, `nvidia-smi`, ffmpeg's progress; and the
-/// first bytes of a program.
+@testable import Host
+
+/// What programs print that the host or an engine reads: the monitor's records, `nvidia-smi`, ffmpeg's progress; and
+/// the first bytes of a program.
 func fuzzReports(_ input: [UInt8]) {
   var steering = Steering(input)
   let reader = steering.byte()

@@ -58,6 +58,12 @@ import Testing
   @Test func nothingLeadsOut() {
     #expect(problem { $0.add("/etc/passwd") }.contains("absolute path"))
     #expect(problem { $0.add("a/../../b") }.contains("climbs"))
+    // A combining mark behind a slash: one character to Swift, a slash to the kernel.
+    #expect(problem { $0.add("/\u{301}etc") }.contains("absolute path"))
+    #expect(problem { $0.add("../\u{301}x") }.contains("climbs"))
+    #expect(problem { $0.add("a/\u{301}/../../../x") }.contains("climbs"))
+    #expect(problem { $0.add("x", type: "2", target: "/\u{301}etc") }.contains("absolute path"))
+    #expect(problem { $0.add("x", type: "2", target: "../\u{301}y") }.contains("leads out"))
     #expect(problem { $0.add("..") }.contains("climbs"))
     #expect(
       problem {
