@@ -114,7 +114,9 @@ class Census:
         self.resident = resident(host)
         self.records = len(entries(home / "state" / "engines"))
         engines = home / "cache" / "engines"
-        self.files = [path for name in entries(home / "data" / "work") if is_old(path := str(home / "data" / "work" / name))]
+        work = home / "data" / "work"
+        self.files = [
+            path for plugin in entries(work) for name in entries(work / plugin) if is_old(path := str(work / plugin / name))]
         for plugin in entries(engines):
             for name in entries(engines / plugin):
                 if name.startswith("tmp-"):

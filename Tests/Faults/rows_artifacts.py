@@ -32,7 +32,7 @@ def not_a_file(v):
             expect_bad(job.done("failed"), evidence)
         slowest = max(slowest, (now() - jobs[0].submitted) / v.count)
     v.measured(f"the slowest of {len(BAD)} kinds, from the submission to the job's end", slowest, RESOLVED)
-    assert not list((v.rig.home / "data" / "work").glob("escaped*"))
+    assert not list((v.rig.home / "data" / "work").rglob("escaped*"))
 
 
 @case("F44", "another's file", idle=NO_JOB, quiet=True)
@@ -55,7 +55,7 @@ def many_files(v):
         rig.submit(plugin).done()
         whole = Whole(rig, plugin)
         job = rig.submit(plugin, mode="artifact-many", count=FILES)
-        work = rig.home / "data" / "work" / f"{job.id}-1"
+        work = rig.home / "data" / "work" / "many" / f"{job.id}-1"
         eventually("the last file", (work / f"f{FILES - 1}").exists, 60)
         begin = now()
         expect_bad(job.done("failed", 60), "more than the 1000 files")

@@ -24,7 +24,7 @@ extension InputStage {
   ) async throws(ArtifactError) -> CollectedResult {
     // On most answers there is nothing to take and nothing to put aside: no other thread is asked then.
     if answer.artifacts.isEmpty, answer.outputFile == nil {
-      try await store.artifacts.checkLeavings(of: id, attempt: attempt)
+      try await store.artifacts.checkLeavings(of: id, attempt: attempt, from: plugin)
     }
     var artifacts =
       answer.artifacts.isEmpty

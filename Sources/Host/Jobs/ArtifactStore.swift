@@ -66,8 +66,8 @@ package final class ArtifactStore: Sendable {
   }
 
   /// Holds an attempt that declares no file to its quota, too: what it has left in its work directory may be much.
-  func checkLeavings(of id: JobID, attempt: Int) async throws(ArtifactError) {
-    let path = workDirectory(id, attempt: attempt)
+  func checkLeavings(of id: JobID, attempt: Int, from plugin: String?) async throws(ArtifactError) {
+    let path = workDirectory(id, attempt: attempt, of: plugin)
     // Most engines leave it empty: one system call, which removing it would have cost anyway.
     if rmdir(path) == 0 || errno == ENOENT { return }
     let limits = limits
@@ -104,10 +104,13 @@ package final class ArtifactStore: Sendable {
     }.get()
   }
 
-  /// Removes an attempt's work directory with all it holds, and has the room back even if the engine holds files open.
+  /// Removes an attempt's work directory with all it holds, whosever engine it was for, and has the room back even if the
+  /// engine holds files open.
   func emptyWorkDirectory(_ id: JobID, attempt: Int) async {
-    let path = workDirectory(id, attempt: attempt)
-    await onQueue { FileTree.remove(path, emptying: true) }
+    let paths =
+      [workDirectory(id, attempt: attempt)]
+      + FileTree.names(in: work).map { workDirectory(id, attempt: attempt, of: $0) }
+    await onQueue { for path in paths { FileTree.remove(path, emptying: true) } }
   }
 
   /// Removes an attempt's work directory with all it holds.

@@ -167,15 +167,15 @@ struct ArtifactStoreTests {
     try await withAttempt(limits: ArtifactLimits(maxFiles: 3, maxBytes: 5)) { store, id, work async throws in
       mkdir(work + "/d", 0o700)
       try write("abc", work + "/d/f")
-      try await store.checkLeavings(of: id, attempt: 1)
+      try await store.checkLeavings(of: id, attempt: 1, from: nil)
       try write("abc", work + "/d/g")
-      var error = await #expect(throws: ArtifactError.self) { try await store.checkLeavings(of: id, attempt: 1) }
+      var error = await #expect(throws: ArtifactError.self) { try await store.checkLeavings(of: id, attempt: 1, from: nil) }
       #expect(error?.description == "the work directory holds 6 bytes, and a job may make 5")
       mkdir(work + "/d/e", 0o700)
-      error = await #expect(throws: ArtifactError.self) { try await store.checkLeavings(of: id, attempt: 1) }
+      error = await #expect(throws: ArtifactError.self) { try await store.checkLeavings(of: id, attempt: 1, from: nil) }
       #expect(error?.description == "the work directory holds more than the 3 files that a job may make")
       await store.removeWorkDirectory(id, attempt: 1)
-      try await store.checkLeavings(of: id, attempt: 1)
+      try await store.checkLeavings(of: id, attempt: 1, from: nil)
     }
   }
 

@@ -30,12 +30,13 @@ extension WireObserver {
     switch event {
     case .started(let pid): observe(.process("started", "pid \(pid)"), at: instant)
     case .stderr(let line): observe(.stderr(line), at: instant)
-    case .stderrDropped(let count, last: _): observe(.process("dropped", "\(count) lines of stderr"), at: instant)
+    case .stderrFlood(let limit):
+      observe(.process("flood", "more than \(limit) lines of stderr a minute"), at: instant)
+    case .stderrDropped(let count, _): observe(.process("dropped", "\(count) lines of stderr"), at: instant)
     case .killed(let reason): observe(.process("killed", reason.description), at: instant)
     case .died(let diagnosis): observe(.process("died", diagnosis), at: instant)
     case .protocolError(let what, _): observe(.process("protocolError", what), at: instant)
-    case .confined(let inForce): observe(.process("confined", inForce.text(allowsNetwork: false)), at: instant)
-    case .ready, .noise, .log, .stderrFlood: break
+    case .ready, .noise, .log, .confined: break
     }
   }
 
