@@ -13,7 +13,7 @@ def fail(request, code, name, message):
     send(id=request, error={"code": code, "message": message, "data": {"class": name}})
 
 def run(request, params, job):
-    if params["kind"] != "llm" or (params.get("model") or {}).get("id", "wordcount") != "wordcount":
+    if params.get("kind") != "llm" or (params.get("model") or {}).get("id", "wordcount") != "wordcount":
         return fail(request, -32005, "unsupported", "This engine serves kind llm with model wordcount only.")
     try:
         words = params["task"]["messages"][-1]["content"].split()
@@ -31,11 +31,11 @@ def run(request, params, job):
             send(method="job/progress", params={"jobId": params["jobId"], "step": seq, "steps": len(pieces)})
     usage = {"prompt_tokens": len(words), "completion_tokens": len(pieces), "total_tokens": len(words) + len(pieces)}
     answer = {"index": 0, "message": {"role": "assistant", "content": "".join(pieces)}, "finish_reason": "stop"}
-    chat = {"object": "chat.completion", "model": "wordcount", "choices": [answer], "usage": usage}
-    send(id=request, result={"output": chat, "artifacts": []})
+    send(id=request, result={"output": {"object": "chat.completion", "model": "wordcount", "choices": [answer], "usage": usage}})
 
 for line in sys.stdin.buffer:  # cut at LF; ends at end of file
-    message = json.loads(line) if line.endswith(b"\n") else {}
+    try: message = dict(json.loads(line)) if line.endswith(b"\n") else {}
+    except (TypeError, ValueError): continue  # what is no message does not end the engine
     method, request, params = message.get("method"), message.get("id"), message.get("params") or {}
     if method == "initialize" and 1 not in params["protocolVersions"]:
         fail(request, -32005, "unsupported", f"wordcount speaks protocol 1, the host {params['protocolVersions']}.")

@@ -11,7 +11,8 @@ struct HandshakeTests {
         result
           == InitializeResult(
             protocolVersion: 1, engine: PeerVersion(name: "scripted", version: "1.2.3"),
-            features: ["chunks", "model-residency", "content-files"], concurrency: 16, models: ["scripted-*"]))
+            features: ["chunks", "progress", "model-residency", "content-files"], concurrency: 16,
+            models: ["scripted-*"]))
     }
   }
 

@@ -20,7 +20,8 @@ final class ScriptedEngine: Engine {
 
   var information: EngineInformation {
     EngineInformation(
-      name: "scripted", version: "1.2.3", features: [.chunks, .modelResidency], concurrency: 16, lineBytes: lineBytes)
+      name: "scripted", version: "1.2.3", features: [.chunks, .progress, .modelResidency], concurrency: 16,
+      lineBytes: lineBytes)
   }
 
   func initialize(_ parameters: InitializeParameters) async throws -> [String]? {

@@ -14,7 +14,7 @@ struct RunningJob {
 
 extension ConformanceBench {
   /// Longest time that one job of a check gets.
-  static let jobPatience = Duration.seconds(20)
+  var jobPatience: Duration { .seconds(20) * scale }
 
   /// The job that the engine has done before.
   func provenJob() throws -> (job: ConformanceJob, model: ModelReference?) {
@@ -28,11 +28,11 @@ extension ConformanceBench {
     if let other = engine.loaded {
       _ = try engine.result(
         engine.request(Method.modelUnload, ["model": ["id": .string(other)]]), to: "model/unload",
-        within: Self.jobPatience)
+        within: jobPatience)
       engine.loaded = nil
     }
     _ = try engine.result(
-      engine.request(Method.modelLoad, ["model": model.json]), to: "model/load", within: .seconds(30))
+      engine.request(Method.modelLoad, ["model": model.json]), to: "model/load", within: .seconds(30) * scale)
     engine.loaded = model.id
   }
 
@@ -50,6 +50,7 @@ extension ConformanceBench {
     guard mkdir(directory, 0o700) == 0 else {
       throw HomeError(path: directory, problem: "cannot create \(directory): \(errorText(errno))")
     }
+    workDirectories.append(directory)
     var task = job.task.object ?? [:]
     var inputs: [String: [JobInput]] = [:]
     for input in job.inputs {
@@ -76,20 +77,23 @@ extension ConformanceBench {
   }
 
   /// The answer of a job, with more credit as it is used up. What it says is judged by the rules for results.
-  func finish(_ running: RunningJob, on engine: RawEngine, within time: Duration = jobPatience) throws
+  func finish(_ running: RunningJob, on engine: RawEngine, within time: Duration? = nil) throws
     -> ProtocolWatch.Answer
   {
+    let time = time ?? jobPatience
     defer { FileTree.remove(running.directory) }
     var granted = engine.watch.jobs[running.id]?.through ?? 0
     let isDone = {
-      if let job = engine.watch.jobs[running.id], self.has(.chunks, engine), job.lastSeq >= granted - 16, !job.hasEnded {
+      if let job = engine.watch.jobs[running.id], self.has(.chunks, engine), job.lastSeq >= granted - 16, !job.hasEnded
+      {
         granted = job.lastSeq + Int64(defaultChunkCredit)
         engine.notify(Method.jobCredit, ["jobId": .string(running.id), "through": .int(granted)])
       }
       return engine.answers[running.request] != nil || (engine.exit != nil && !engine.isOutputOpen)
     }
     try engine.wait(time, until: isDone)
-    let answer = try engine.answer(running.request, to: "job/run (\(running.kind.rawValue))", within: .zero, given: time)
+    let answer = try engine.answer(
+      running.request, to: "job/run (\(running.kind.rawValue))", within: .zero, given: time)
     if case .result(let result) = answer { judge(result, of: running, on: engine) }
     return answer
   }

@@ -15,7 +15,8 @@ extension ConformanceBench {
         "give members the types of the table of job/run")
     }
     if let usage = parsed.usage?.object, usage.values.contains(where: { $0.double == nil }) {
-      report("result-shape", "usage with numbers by name", Evidence.text(result), "leave out of usage what is no number")
+      report(
+        "result-shape", "usage with numbers by name", Evidence.text(result), "leave out of usage what is no number")
     }
     var output = parsed.output
     if let file = parsed.outputFile {
@@ -41,6 +42,11 @@ extension ConformanceBench {
       report(
         "result-shape", "an output of the kind \(job.kind.rawValue): \(wrong)", Evidence.text(output),
         "make the output as the table of outputs says")
+    }
+    if job.kind == .audioSTT, output["segments"] == nil, !warnings.contains(where: { $0.got == "no segments" }) {
+      warn(
+        expected: "segments of the transcript", got: "no segments",
+        advice: "give each sentence with start and end: subtitles are made of them")
     }
     judgeText(output, of: job, on: engine)
     var names: Set<String> = []
@@ -139,9 +145,11 @@ enum OutputShape {
   }
 
   private static func transcript(_ output: JSONValue) -> String? {
-    guard output["text"]?.string != nil, output["language"]?.string != nil else { return "text and language are strings" }
+    guard output["text"]?.string != nil, output["language"]?.string != nil else {
+      return "text and language are strings"
+    }
     guard let duration = output["duration"]?.double, duration >= 0 else { return "duration is a number of seconds" }
-    guard let segments = output["segments"]?.array else { return "segments is a list" }
+    guard let segments = (output["segments"] ?? []).array else { return "segments is a list" }
     let isWhole = segments.allSatisfy { segment in
       guard let start = segment["start"]?.double, let end = segment["end"]?.double else { return false }
       return start <= end && segment["text"]?.string != nil

@@ -7,6 +7,8 @@ import PluginProtocol
 final class ConformanceBench {
   let plugin: Plugin
   let setup: ConformanceSetup
+  /// How much longer than usual work may take: as many times as the time of the whole suite is longer than its usual one.
+  let scale: Double
   private let clock = SystemHostClock()
   private let cancel: CancelSignal
   private let wholeEnd: MonotonicInstant
@@ -15,19 +17,23 @@ final class ConformanceBench {
   private var shared: RawEngine?
   private var others: [RawEngine] = []
   private var jobCount = 0
+  /// Work directories of jobs of the running check, for those that it leaves in their middle.
+  var workDirectories: [String] = []
   private(set) var warnings: [ConformanceFault] = []
   /// Rules that were broken in any conversation, by the name of the check that stands for them.
   private var broken: [String: [ConformanceFault]] = [:]
   private var closedWire: [String] = []
   /// The job that the engine has done, by kind; the first is the one that other checks use.
   var proven: [(job: ConformanceJob, model: ModelReference?)] = []
-  /// What `model/load` was seen to do; nil before.
+  /// Jobs can be held in their middle by giving them no credit.
+  var creditWorks = false
   var directories: ConformanceDirectories { setup.directories }
 
   init(_ setup: ConformanceSetup, timeout: Duration, cancel: CancelSignal) {
     self.setup = setup
     plugin = setup.plugin
     self.cancel = cancel
+    scale = max(1, timeout / .seconds(60))
     wholeEnd = clock.now().advanced(by: timeout)
     checkEnd = wholeEnd
   }
@@ -40,7 +46,7 @@ final class ConformanceBench {
 
   func begin(_ check: ConformanceCheck) throws {
     try cancel.check()
-    checkEnd = clock.now().advanced(by: check.limit)
+    checkEnd = clock.now().advanced(by: check.limit * scale)
     warnings = []
     closedWire = []
     shared?.limit = limit
@@ -59,6 +65,8 @@ final class ConformanceBench {
       wire += engine.takeWire()
     }
     others = []
+    for directory in workDirectories { FileTree.remove(directory) }
+    workDirectories = []
     if let shared { wire += shared.takeWire() }
     return wire
   }

@@ -20,7 +20,8 @@ package struct ConformanceCheck: Sendable {
 
   init(
     _ name: String, _ section: String, needs: [String] = [ConformanceCheck.handshake], limit: Duration = .seconds(10),
-    isAdvice: Bool = false, isWatched: Bool = false, demands: String, _ body: @escaping @Sendable (ConformanceBench) throws -> Void
+    isAdvice: Bool = false, isWatched: Bool = false, demands: String,
+    _ body: @escaping @Sendable (ConformanceBench) throws -> Void
   ) {
     self.name = name
     self.demands = demands

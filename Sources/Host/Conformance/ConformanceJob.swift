@@ -32,7 +32,7 @@ package struct ConformanceJob: Sendable, Equatable {
   /// The jobs that are tried for a kind, the plainest first: the first that the engine takes is used.
   static func usual(_ kind: JobKind) -> [ConformanceJob] {
     switch kind {
-    case .llm: [ConformanceJob(kind: kind, task: chat("one two three four five six seven eight nine ten", 16))]
+    case .llm: [ConformanceJob(kind: kind, task: chat("one two three four five six seven eight nine ten", 8))]
     case .audioSTT:
       [ConformanceJob(kind: kind, task: ["language": "en"], inputs: [.tone(seconds: 1, member: "inputUrl")])]
     case .audioTTS: [ConformanceJob(kind: kind, task: ["text": "Good morning."])]
@@ -59,7 +59,9 @@ package struct ConformanceJob: Sendable, Equatable {
         job.inputs = [.tone(seconds: 20, member: "inputUrl")]
       }
     case .audioTTS:
-      if let text = task["text"]?.string { task["text"] = .string(Array(repeating: text, count: 40).joined(separator: " ")) }
+      if let text = task["text"]?.string {
+        task["text"] = .string(Array(repeating: text, count: 40).joined(separator: " "))
+      }
     case .image: task["steps"] = 20
     case .video: task["seconds"] = 20
     }

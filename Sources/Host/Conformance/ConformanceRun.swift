@@ -38,7 +38,8 @@ struct ConformanceRun {
   private static func fault(_ diagnostics: [SourceDiagnostic]) -> ConformanceFault {
     ConformanceFault(
       expected: "a plugin that the host can use",
-      got: diagnostics.map { "\($0)" }.joined(separator: "\n"), advice: "correct plugin.yaml, and see `stoker plugins lint`")
+      got: diagnostics.map { "\($0)" }.joined(separator: "\n"),
+      advice: "correct plugin.yaml, and see `stoker plugins lint`")
   }
 
   private func outcome(
@@ -53,6 +54,8 @@ struct ConformanceRun {
       warnings = lint.diagnostics.map {
         ConformanceFault(expected: "a manifest without remarks", got: "\($0)", advice: "see `stoker plugins lint`")
       }
+    } else if bench.isOutOfTime, verdicts.values.contains(.failed(ConformanceRun.outOfTime)) {
+      verdict = .skipped("the time of --timeout has passed")
     } else if let reason = obstacle(check, verdicts) {
       verdict = .skipped(reason)
     } else {
@@ -60,13 +63,13 @@ struct ConformanceRun {
     }
     // What the wire has shown counts, whatever became of the check's own conversation.
     if check.isWatched, let first = bench.findings(check.name).first { verdict = .failed(first) }
+    let isClean = if case .failed = verdict { check.isWatched } else { true }
     if case .failed(let fault) = verdict, check.isAdvice {
       warnings.append(fault)
       verdict = .passed
     }
     warnings += bench.warnings
-    let isClean = if case .failed = verdict { false } else { true }
-    let wire = bench.finish(isClean: isClean || check.isWatched)
+    let wire = bench.finish(isClean: isClean)
     return ConformanceOutcome(
       check: check, verdict: verdict, warnings: warnings, duration: began.duration(to: clock.now()), wire: wire)
   }

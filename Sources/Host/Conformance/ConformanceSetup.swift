@@ -116,7 +116,8 @@ enum ConformanceFiles {
     var template = Array(FilePath.join(parent, "stoker-conformance-XXXXXX").utf8CString)
     guard mkdtemp(&template) != nil else {
       throw HomeError(
-        path: parent, problem: "cannot create a directory in \(parent): \(errorText(errno)); set TMPDIR to one that can")
+        path: parent, problem: "cannot create a directory in \(parent): \(errorText(errno)); set TMPDIR to one that can"
+      )
     }
     return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
   }

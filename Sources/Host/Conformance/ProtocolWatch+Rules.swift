@@ -83,7 +83,8 @@ extension ProtocolWatch {
   private mutating func judgeChunk(_ params: JSONValue, _ line: [UInt8]) {
     guard let id = running(params, Feature.chunks.rawValue, "chunks", line), let job = jobs[id] else { return }
     guard let seq = params["seq"]?.int else {
-      return find("chunks", "seq, a whole number from 1", Evidence.text(line), "number the chunks of each attempt from 1")
+      return find(
+        "chunks", "seq, a whole number from 1", Evidence.text(line), "number the chunks of each attempt from 1")
     }
     if seq != job.lastSeq + 1 {
       find(

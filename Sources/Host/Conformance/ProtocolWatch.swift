@@ -31,6 +31,7 @@ struct ProtocolWatch: Sendable {
     let request: Int64
     var through: Int64
     var lastSeq: Int64 = 0
+    var chunks = 0
     var hasEnded = false
     /// The texts of its chunks, joined.
     var text = ""
@@ -127,7 +128,8 @@ struct ProtocolWatch: Sendable {
           "send one answer: a result when it went well, an error when it did not")
       }
       if result.object == nil {
-        find("envelope", "a result that is an object", Evidence.text(line), "answer with {} where there is nothing to say")
+        find(
+          "envelope", "a result that is an object", Evidence.text(line), "answer with {} where there is nothing to say")
       }
       return answer(id, .result(result), line)
     case .failure(let id, let error):
@@ -176,6 +178,7 @@ struct ProtocolWatch: Sendable {
 
   mutating func take(chunk seq: Int64, text: String?, of job: String) {
     jobs[job]?.lastSeq = seq
+    jobs[job]?.chunks += 1
     if let text { jobs[job]?.text += text }
   }
 }

@@ -6,7 +6,8 @@ extension RawEngine {
   var lastWords: String? {
     guard let exit else { return nil }
     let tail = stderrTail
-    return "the process ended: \(exit.text)" + (tail.isEmpty ? "" : "; its last words: \(tail.joined(separator: " | "))")
+    return "the process ended: \(exit.text)"
+      + (tail.isEmpty ? "" : "; its last words: \(tail.joined(separator: " | "))")
   }
 
   /// The answer to a request.

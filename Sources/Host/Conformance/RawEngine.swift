@@ -17,7 +17,8 @@ final class RawEngine {
       switch self {
       case .status(let code): "exit status \(code)"
       case .signal(let number): "killed by \(SignalNames.name(number))"
-      case .notStarted(let step, let code): "it could not be started (\(step.rawValue): \(String(cString: strerror(code))))"
+      case .notStarted(let step, let code):
+        "it could not be started (\(step.rawValue): \(String(cString: strerror(code))))"
       }
     }
   }
@@ -148,10 +149,11 @@ final class RawEngine {
 
   /// Moves bytes both ways until `isDone`, at most for `time`.
   ///
+  /// - Parameter looking: how often `isDone` is asked when nothing moves: for what no pipe tells.
   /// - Returns: whether it is done; false when the time has passed.
   /// - Throws: `ConformanceStop.outOfTime`, `CancellationError`.
   @discardableResult
-  func wait(_ time: Duration, until isDone: () -> Bool) throws -> Bool {
+  func wait(_ time: Duration, looking: Duration = .seconds(60), until isDone: () -> Bool) throws -> Bool {
     let wanted = clock.now().advanced(by: time)
     while true {
       if isDone() { return true }
@@ -159,7 +161,7 @@ final class RawEngine {
       if now >= limit.at, limit.isWhole { throw ConformanceStop.outOfTime }
       let end = min(wanted, limit.at)
       if now >= end { return false }
-      try pump(now.duration(to: end).pollMilliseconds)
+      try pump(min(now.duration(to: end), looking).pollMilliseconds)
     }
   }
 

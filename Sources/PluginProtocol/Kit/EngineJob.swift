@@ -23,10 +23,12 @@ public final class EngineJob: Sendable {
 
   private let state: Mutex<State>
   private let cancelled = Atomic<Bool>(false)
+  private let features: Set<Feature>
   private let wire: WireWriter
 
-  init(parameters: JobRunParameters, wire: WireWriter) {
+  init(parameters: JobRunParameters, features: Set<Feature>, wire: WireWriter) {
     sent = parameters
+    self.features = features
     self.wire = wire
     state = Mutex(State(credit: parameters.credit))
   }
@@ -52,12 +54,12 @@ public final class EngineJob: Sendable {
     if isCancelled { throw EngineError(.cancelled, "the job was cancelled") }
   }
 
-  /// Sends progress. The host shows the latest and drops what comes too often.
+  /// Sends progress, unless host or engine lack the feature. The host shows the latest and drops what comes too often.
   public func progress(
     fraction: Double? = nil, step: Int? = nil, steps: Int? = nil, stage: String? = nil, message: String? = nil,
     etaSeconds: Double? = nil
   ) {
-    guard !hasEnded else { return }
+    guard features.contains(.progress), !hasEnded else { return }
     wire.send(
       .notification(
         method: Method.jobProgress,
@@ -68,7 +70,7 @@ public final class EngineJob: Sendable {
   }
 
   /// Sends a piece of the result, in order. Waits while the host's credit is used up; throws when the job is
-  /// cancelled. Call it from one place at a time. Runs where its caller runs: a compute thread is not left for it.
+  /// cancelled. Does nothing else where host or engine lack the feature. Call it from one place at a time. Runs where its caller runs: a compute thread is not left for it.
   nonisolated(nonsending) public func chunk(text: String) async throws { try await chunk(text: text, data: nil) }
 
   /// Sends a piece of the result that is not plain text.
@@ -77,6 +79,7 @@ public final class EngineJob: Sendable {
   nonisolated(nonsending) private func chunk(text: String?, data: JSONValue?) async throws {
     while true {
       try checkCancelled()
+      guard features.contains(.chunks) else { return }
       let seq: Int? = state.withLock { state in
         guard state.sent < state.credit, !state.ended else { return state.ended ? 0 : nil }
         state.sent += 1

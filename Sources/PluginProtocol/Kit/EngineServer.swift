@@ -33,8 +33,8 @@ public final class EngineServer<E: Engine>: Sendable {
   private let jobs = Mutex<[String: EngineJob]>([:])
   private let lineLimit: Mutex<Int>
   private let phase = Mutex(Phase.fresh)
-  /// Large outputs may be files: the host understands them.
-  private let writesContentFiles = Atomic<Bool>(false)
+  /// What the engine uses and the host offered.
+  private let agreed = Mutex<Set<Feature>>([])
 
   /// - Parameters:
   ///   - input: a blocking descriptor to read from; the caller keeps owning it.
@@ -179,7 +179,8 @@ public final class EngineServer<E: Engine>: Sendable {
       yield(.unload(id, try ModelUnloadParameters(params).id))
     default:
       // Registered here, so that a cancel right behind it finds the job.
-      let job = EngineJob(parameters: try JobRunParameters(params), wire: wire)
+      let features = agreed.withLock { $0 }
+      let job = EngineJob(parameters: try JobRunParameters(params), features: features, wire: wire)
       let isNew = jobs.withLock { jobs in
         guard jobs[job.id] == nil else { return false }
         jobs[job.id] = job
@@ -236,15 +237,13 @@ public final class EngineServer<E: Engine>: Sendable {
         defer { phase.withLock { $0 = next } }
         let models = try await engine.initialize(parameters)
         next = .ready
-        var features = information.features.map(\.rawValue)
-        let contentFiles = Feature.contentFiles.rawValue
-        if parameters.features.contains(contentFiles) {
-          writesContentFiles.store(true, ordering: .relaxed)
-          if !features.contains(contentFiles) { features.append(contentFiles) }
-        }
+        // The kit itself does content-files for every engine.
+        let own = information.features.filter { $0 != .contentFiles } + [.contentFiles]
+        let features = own.filter { parameters.features.contains($0.rawValue) }
+        agreed.withLock { $0 = Set(features) }
         return InitializeResult(
           protocolVersion: version, engine: PeerVersion(name: information.name, version: information.version),
-          features: features, concurrency: information.concurrency, models: models,
+          features: features.map(\.rawValue), concurrency: information.concurrency, models: models,
           lineBytes: agreedLineBytes(parameters)
         ).json
       }
@@ -274,7 +273,7 @@ public final class EngineServer<E: Engine>: Sendable {
 
   /// The result as it goes over the wire: an output that is too large for that becomes a file.
   private func wireResult(_ result: JobRunResult, in directory: String) throws -> JSONValue {
-    guard writesContentFiles.load(ordering: .relaxed), result.outputFile == nil else { return result.json }
+    guard agreed.withLock({ $0.contains(.contentFiles) }), result.outputFile == nil else { return result.json }
     let bytes = result.output.bytes
     guard bytes.count > ContentLimits.inlineBytes else { return result.json }
     var result = result

@@ -78,7 +78,11 @@ struct PluginsTestCommand: AsyncParsableCommand {
     let report: ConformanceReport
     do {
       report = try await endedByInterrupt {
-        try await suite.run(directory) { screen.begin($0) } report: { screen.show($1, number: $0) }
+        try await suite.run(directory) {
+          screen.begin($0)
+        } report: {
+          screen.show($1, number: $0)
+        }
       }
     } catch let error as UnknownCheck {
       throw CLIError.usage(error.description)

@@ -21,10 +21,13 @@ enum ConformanceJobFile {
       }
       task[member] = nil
       for (index, url) in urls.enumerated() {
-        inputs.append(try input(member, url.string ?? "", number: member.hasSuffix(JobInput.listSuffix) ? index + 1 : nil))
+        inputs.append(
+          try input(member, url.string ?? "", number: member.hasSuffix(JobInput.listSuffix) ? index + 1 : nil))
       }
     }
-    return (ConformanceJob(kind: submission.kind, task: .object(task), inputs: inputs), submission.params["model"]?.string)
+    return (
+      ConformanceJob(kind: submission.kind, task: .object(task), inputs: inputs), submission.params["model"]?.string
+    )
   }
 
   private static func input(_ member: String, _ text: String, number: Int?) throws -> ConformanceJob.Input {
@@ -35,7 +38,8 @@ enum ConformanceJobFile {
       throw CLIError.usage("task.\(member): \(CLIError(error).message); a test takes files of this machine only")
     }
     let bytes = try SafeFile.read(path, maxBytes: 256 << 20).bytes
-    let ending = FilePath.name(path).split(separator: ".").count > 1 ? path.split(separator: ".").last.map(String.init) : nil
+    let ending =
+      FilePath.name(path).split(separator: ".").count > 1 ? path.split(separator: ".").last.map(String.init) : nil
     let name = ["input-\(member)", number.map { "-\($0)" }, ".\(ending ?? "bin")"].compactMap { $0 }.joined()
     return ConformanceJob.Input(member: member, name: name, contentType: "application/octet-stream", bytes: bytes)
   }

@@ -5,7 +5,8 @@ extension ConformanceCheck {
   static let endChecks: [ConformanceCheck] = [
     ConformanceCheck(
       "shutdown", "shutdown", limit: .seconds(20),
-      demands: "`shutdown` is answered with {}, and the process is gone with status 0 within its clock, with every child process."
+      demands:
+        "`shutdown` is answered with {}, and the process is gone with status 0 within its clock, with every child process."
     ) { bench in
       let engine = try bench.fresh()
       if !bench.proven.isEmpty { try bench.completeProven(engine) }
@@ -60,7 +61,8 @@ extension ConformanceCheck {
     },
     ConformanceCheck(
       "host-death", "The process", limit: .seconds(25),
-      demands: "When the host dies in the middle of a job, the engine and everything that it has started are gone at once."
+      demands:
+        "When the host dies in the middle of a job, the engine and everything that it has started are gone at once."
     ) { bench in
       let engine = bench.proven.isEmpty ? try bench.fresh() : try bench.busy()
       let pids = ([engine.pid].compactMap { $0 } + ProcessTable.descendants(of: engine.process.monitorPID).map(\.pid))
@@ -68,7 +70,7 @@ extension ConformanceCheck {
       // What the launcher sees of a host's death: the end of its control pipe.
       engine.process.close(.control)
       let isGone = { pids.allSatisfy { ProcessTable.entry($0.pid)?.startTime != $0.startTime } }
-      try engine.wait(.seconds(5)) { engine.process.reapMonitor() != nil && isGone() }
+      try engine.wait(.seconds(5), looking: .milliseconds(10)) { engine.process.reapMonitor() != nil && isGone() }
       let left = pids.filter { ProcessTable.entry($0.pid)?.startTime == $0.startTime }
       guard left.isEmpty else {
         throw ConformanceFault(
@@ -84,7 +86,8 @@ extension ConformanceCheck {
       guard seen.status == 64, !seen.errors.isEmpty else {
         let status = seen.status.map { "exit status \($0)" } ?? "it still ran after 5 seconds"
         throw ConformanceFault(
-          expected: "exit status 64, and what it is on stderr", got: "\(status); on stderr: \(Evidence.text(seen.errors))",
+          expected: "exit status 64, and what it is on stderr",
+          got: "\(status); on stderr: \(Evidence.text(seen.errors))",
           advice: "look whether stdin is a terminal before anything else")
       }
     },
@@ -110,7 +113,7 @@ extension ConformanceBench {
   func expectNoChildren(of engine: RawEngine) throws {
     var left: [ProcessTable.Entry] = []
     // A child that is dying with its parent is none.
-    try engine.wait(.seconds(1)) {
+    try engine.wait(.seconds(1), looking: .milliseconds(20)) {
       left = ProcessTable.descendants(of: engine.process.monitorPID).filter { $0.isAlive && $0.pid != engine.pid }
       return left.isEmpty
     }

@@ -6,7 +6,8 @@ extension ConformanceCheck {
       try bench.ready().ping()
     },
     ConformanceCheck(
-      "unknown-members", "Envelope", demands: "Members that the engine does not know are ignored, and null is the same as absent."
+      "unknown-members", "Envelope",
+      demands: "Members that the engine does not know are ignored, and null is the same as absent."
     ) { bench in
       let engine = try bench.fresh(
         bench.offer(["x-unknown": ["deep": [1, ["a": nil]]], "limits": nil, "later": "member"]))
@@ -31,11 +32,14 @@ extension ConformanceCheck {
       let answer = try engine.answer(id, to: "job/estimate, which does not exist,", within: RawEngine.pingClock)
       guard case .failure(let error) = answer, error.code == RPCError.methodNotFoundCode else {
         throw ConformanceFault(
-          expected: "the error -32601", got: answer.text, advice: "answer every method that you do not know with -32601")
+          expected: "the error -32601", got: answer.text, advice: "answer every method that you do not know with -32601"
+        )
       }
     },
     ConformanceCheck(
-      "framing", "Framing", demands: "Lines are cut at LF alone, however the bytes arrive: in pieces, many at once, with CR before the LF, with other line separators inside strings."
+      "framing", "Framing",
+      demands:
+        "Lines are cut at LF alone, however the bytes arrive: in pieces, many at once, with CR before the LF, with other line separators inside strings."
     ) { bench in
       let engine = try bench.ready()
       let strange: JSONValue = ["text": "a\u{2028}b\u{2029}c\u{85}d\u{0B}e\u{0C}f\u{1F600}\r\n\t"]
@@ -76,14 +80,16 @@ extension ConformanceCheck {
     },
     ConformanceCheck(
       "bad-params", "Errors", isAdvice: true,
-      demands: "A request whose params are not those of the protocol is answered with an error, and does not end the engine."
+      demands:
+        "A request whose params are not those of the protocol is answered with an error, and does not end the engine."
     ) { bench in
-      let engine = try bench.fresh()
+      let engine = try bench.ready()
       let id = engine.request(Method.jobRun, ["jobId": 5, "task": []])
       guard case .failure = try engine.answer(id, to: "job/run with params of wrong types", within: RawEngine.pingClock)
       else {
         throw ConformanceFault(
-          expected: "the error -32602", got: "a result", advice: "check the params of every request before you use them")
+          expected: "the error -32602", got: "a result", advice: "check the params of every request before you use them"
+        )
       }
       try engine.expectAlive(after: "job/run with params of wrong types")
     },

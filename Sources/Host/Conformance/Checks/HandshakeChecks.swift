@@ -11,7 +11,8 @@ extension ConformanceCheck {
   static let handshakeChecks: [ConformanceCheck] = [
     ConformanceCheck(
       handshake, "initialize", needs: [manifestName], limit: .seconds(60),
-      demands: "The engine starts, and answers `initialize` within the manifest's clock with a result of the right shape."
+      demands:
+        "The engine starts, and answers `initialize` within the manifest's clock with a result of the right shape."
     ) { bench in
       let engine = try bench.ready()
       do {
@@ -49,12 +50,14 @@ extension ConformanceCheck {
     },
     ConformanceCheck(
       "version-none", "initialize",
-      demands: "Offered only versions that it does not speak, the engine answers with the error -32005 and does not hang."
+      demands:
+        "Offered only versions that it does not speak, the engine answers with the error -32005 and does not hang."
     ) { bench in
       let engine = try bench.spawn()
       let id = engine.request(Method.initialize, bench.offer(["protocolVersions": [98, 99]]))
       let answer = try engine.answer(id, to: "initialize", within: bench.manifest.timeouts.initialize)
-      let advice = "answer with -32005, and name the versions that you speak; the host disables the plugin with both lists"
+      let advice =
+        "answer with -32005, and name the versions that you speak; the host disables the plugin with both lists"
       switch answer {
       case .result(let result):
         throw ConformanceFault(
@@ -138,7 +141,8 @@ extension ConformanceCheck {
       let served = bench.manifest.serves.flatMap(\.models)
       guard let named = value.array, named.allSatisfy({ $0.string != nil }) else {
         throw ConformanceFault(
-          expected: "models, a list of strings", got: Evidence.text(value), advice: "leave it out, or list ids and globs")
+          expected: "models, a list of strings", got: Evidence.text(value),
+          advice: "leave it out, or list ids and globs")
       }
       for name in named.compactMap(\.string) where !served.contains(where: { $0.text == name || $0.matches(name) }) {
         throw ConformanceFault(

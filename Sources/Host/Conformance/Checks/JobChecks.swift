@@ -46,6 +46,23 @@ extension ConformanceCheck {
       }
     },
     ConformanceCheck(
+      "job-without-features", "initialize", needs: [job, "features-unoffered"], limit: .seconds(30),
+      demands: "Offered no features, the engine does a job, and sends neither chunks nor progress."
+    ) { bench in
+      guard !bench.manifest.features.contains(Feature.modelResidency.rawValue) else {
+        throw ConformanceStop.skip("the engine's models are loaded with the feature model-residency")
+      }
+      let (work, model) = try bench.provenJob()
+      let engine = try bench.fresh(bench.offer(["features": []]))
+      try bench.complete(engine, work, model)
+      for (method, params) in engine.takeNotifications() where [Method.jobChunk, Method.jobProgress].contains(method) {
+        throw ConformanceFault(
+          expected: "neither job/chunk nor job/progress when the host offers no features",
+          got: Evidence.text(Envelope.notification(method: method, params: params).json),
+          advice: "look at the host's features in initialize, and send only what both sides have named")
+      }
+    },
+    ConformanceCheck(
       "bad-input", "Errors", needs: [job], limit: .seconds(25),
       demands: "A task that lacks what it needs, or has it in a wrong type, is refused as `bad_input` with a message."
     ) { bench in
@@ -106,13 +123,13 @@ extension ConformanceCheck {
       guard let pid = engine.pid else { return }
       let before = ProcessFootprint(of: pid)
       var count = 0
-      while count < 10, count < 3 || began.duration(to: engine.now) < .seconds(10) {
+      while count < 10, count < 3 || began.duration(to: engine.now) < .seconds(6) {
         try bench.complete(engine, work, model)
         count += 1
       }
       var after = ProcessFootprint(of: pid)
       // What ends by itself a moment later has not leaked.
-      try engine.wait(.seconds(1)) {
+      try engine.wait(.seconds(1), looking: .milliseconds(20)) {
         after = ProcessFootprint(of: pid)
         return after.isWithin(before)
       }
@@ -125,27 +142,6 @@ extension ConformanceCheck {
         bench.warn(
           expected: "no more threads after \(count) jobs than before: \(before.threads)", got: "\(after.threads)",
           advice: "let a job's thread end with it")
-      }
-    },
-    ConformanceCheck(
-      "multiplex", "job/run", needs: [job], limit: .seconds(45),
-      demands: "Jobs that run at a time, as many as the engine takes, are all answered; one that is cancelled does not harm the others."
-    ) { bench in
-      let (work, model) = try bench.provenJob()
-      let engine = try bench.ready()
-      let count = min(4, Int(engine.greeting?["concurrency"]?.int ?? 1))
-      guard count > 1 else { throw ConformanceStop.skip("the engine takes one job at a time") }
-      try bench.prepare(engine, model)
-      let running = try (0..<count).map { _ in try bench.start(engine, work, model) }
-      engine.notify(Method.jobCancel, ["jobId": .string(running[0].id)])
-      for one in running.reversed() {
-        let answer = try bench.finish(one, on: engine, within: .seconds(30))
-        if case .result = answer { continue }
-        guard one.id == running[0].id, answer.isCancelled else {
-          throw ConformanceFault(
-            expected: "a result of each of \(count) jobs that run at a time, but for the one that was cancelled",
-            got: "\(one.id): \(answer.text)", advice: "keep the state of each job apart, by its jobId")
-        }
       }
     },
   ]
@@ -196,7 +192,10 @@ enum BadTask {
     switch kind {
     case .llm: [([:], "a task without messages"), (["messages": 5], "messages that are a number")]
     case .audioSTT:
-      [([:], "a task without inputUrl"), (["inputUrl": "https://example.invalid/a.wav"], "an inputUrl that is no file: URL")]
+      [
+        ([:], "a task without inputUrl"),
+        (["inputUrl": "https://example.invalid/a.wav"], "an inputUrl that is no file: URL"),
+      ]
     case .audioTTS: [([:], "a task without text"), (["text": ["a": 1]], "a text that is an object")]
     case .image, .video: [([:], "a task without prompt"), (["prompt": [1]], "a prompt that is a list")]
     }

@@ -13,13 +13,14 @@ extension ConformanceCheck {
       let name = "no-model\(ending)"
       let path = FilePath.join(bench.directories.root, name)
       if FilePath.kind(path) == nil {
-        try ConformanceFiles.write(Array(repeating: Array("this is no model\n".utf8), count: 300).flatMap { $0 }, to: path)
+        try ConformanceFiles.write(
+          Array(repeating: Array("this is no model\n".utf8), count: 300).flatMap { $0 }, to: path)
       }
       let model: JSONValue = [
         "id": .string(name), "files": [["role": "model", "path": .string(path)]],
       ]
       let id = engine.request(Method.modelLoad, ["model": model])
-      let answer = try engine.answer(id, to: "model/load of a text file", within: .seconds(15))
+      let answer = try engine.answer(id, to: "model/load of a text file", within: .seconds(15) * bench.scale)
       guard case .failure(let error) = answer, error.failureClass == .badInput || error.failureClass == .unsupported
       else {
         throw ConformanceFault(
@@ -30,7 +31,8 @@ extension ConformanceCheck {
     },
     ConformanceCheck(
       "model-load", "model/load", limit: .seconds(45),
-      demands: "With model-residency, a model is loaded, loaded again at once, unloaded, unloaded again, and loaded once more."
+      demands:
+        "With model-residency, a model is loaded, loaded again at once, unloaded, unloaded again, and loaded once more."
     ) { bench in
       let engine = try bench.ready()
       try bench.require(.modelResidency, engine)
@@ -42,7 +44,7 @@ extension ConformanceCheck {
       }
       func load(_ what: String) throws {
         let result = try engine.result(
-          engine.request(Method.modelLoad, ["model": model.json]), to: what, within: .seconds(30))
+          engine.request(Method.modelLoad, ["model": model.json]), to: what, within: .seconds(30) * bench.scale)
         for name in ["memoryBytes", "deviceBytes", "contextLength"] where result[name] != nil {
           guard result[name]?.uint != nil else {
             throw ConformanceFault(
@@ -52,10 +54,12 @@ extension ConformanceCheck {
       }
       func unload(_ what: String) throws {
         let result = try engine.result(
-          engine.request(Method.modelUnload, ["model": ["id": .string(model.id)]]), to: what, within: .seconds(15))
+          engine.request(Method.modelUnload, ["model": ["id": .string(model.id)]]), to: what,
+          within: .seconds(15) * bench.scale)
         guard result == .object([:]) else {
           throw ConformanceFault(
-            expected: "the result {} of model/unload", got: Evidence.text(result), advice: "answer with an empty object")
+            expected: "the result {} of model/unload", got: Evidence.text(result), advice: "answer with an empty object"
+          )
         }
       }
       try load("model/load")

@@ -8,7 +8,8 @@ extension ConformanceCheck {
     watched("stdout", "Framing", "Nothing but messages comes on stdout."),
     watched(
       "json", "Framing",
-      "Each line is one JSON object in UTF-8 with LF behind it: no duplicate keys, no NaN, no message cut in the middle."),
+      "Each line is one JSON object in UTF-8 with LF behind it: no duplicate keys, no NaN, no message cut in the middle."
+    ),
     watched("envelope", "Envelope", "Each message is one of JSON-RPC 2.0, and params and results are objects."),
     watched("line-length", "Framing", "No line is longer than the agreed cap."),
     watched("no-requests", "Envelope", "The engine sends no requests."),
