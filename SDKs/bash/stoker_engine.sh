@@ -20,7 +20,7 @@ if ! command -v jq >/dev/null; then
 fi
 export LC_ALL=C.UTF-8
 exec {STOKER_IN}<&0 {STOKER_OUT}>&1 </dev/null 1>&2
-declare -A TASK=() CONFIG=()
+declare -A TASK=() CONFIG=() STOKER_TEXTS=()
 PLUGIN=$(cd "$(dirname "$0")" && pwd) STOKER_VERSION=1
 STOKER_SCRATCH=$(mktemp -d) STOKER_LINE_BYTES=1048576 STOKER_CHUNK_BYTES=262144
 
@@ -38,12 +38,13 @@ stoker_fail() {
 stoker_text() {
   REPLY=${TASK[$1]-${2-}}
   [[ -v TASK[$1] || $# -gt 1 ]] || stoker_fail bad_input "task.$1 is missing."
+  [[ ! -v TASK[$1] || -v STOKER_TEXTS[$1] ]] || stoker_fail bad_input "task.$1 must be a text."
 }
 
 # stoker_number NAME DEFAULT LEAST MOST: a number of the task, within bounds.
 stoker_number() {
   REPLY=${TASK[$1]-$2}
-  [[ $REPLY =~ ^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$ ]] &&
+  [[ ! -v STOKER_TEXTS[$1] && $REPLY =~ ^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$ ]] &&
     awk -v value="$REPLY" -v least="$3" -v most="$4" 'BEGIN { exit !(value >= least && value <= most) }' ||
     stoker_fail bad_input "task.$1 must be a number from $3 to $4."
 }
@@ -201,10 +202,13 @@ stoker_leave() {
 stoker_pairs() {
   local -n array=$1
   local pair value
-  array=()
+  array=() STOKER_TEXTS=()
   for pair in "${@:2}"; do
     value=${pair#*=}
-    if [[ $value == \"* ]]; then printf -v value '%b' "${value:1:-1}"; fi
+    if [[ $value == \"* ]]; then
+      printf -v value '%b' "${value:1:-1}"
+      STOKER_TEXTS[${pair%%=*}]=1
+    fi
     array[${pair%%=*}]=$value
   done
 }

@@ -4,9 +4,11 @@
 
 # The numbers as bytes, the greatest first: big VALUE...
 big() {
-  local value out=''
-  for value in "$@"; do out+=$(printf '\\x%02x' $((value >> 24 & 255)) $((value >> 16 & 255)) $((value >> 8 & 255)) $((value & 255))); done
-  printf '%b' "$out"
+  local value bytes
+  for value in "$@"; do
+    printf -v bytes '\\x%02x' $((value >> 24 & 255)) $((value >> 16 & 255)) $((value >> 8 & 255)) $((value & 255))
+    printf '%b' "$bytes"
+  done
 }
 
 # One chunk of a PNG file: part NAME FILE. gzip's last eight bytes have the CRC-32 that PNG wants.
@@ -19,13 +21,14 @@ part() {
 
 # A PNG file of stripes: png WIDTH HEIGHT SHADE..., a shade of 0 to 255 for each row.
 png() {
-  local width=$1 height=$2 low=1 high=0 shade
+  local width=$1 height=$2 low=1 high=0 shade row pixel
   shift 2
+  printf -v row '%*s' "$width" ''
   for shade in "$@"; do # a row is a 0 and its pixels; zlib's sum of it, RFC 1950
     high=$(((high + low * (width + 1) + shade * (width * (width + 1) / 2)) % 65521))
     low=$(((low + shade * width) % 65521))
-    printf '\0'
-    head -c "$width" /dev/zero | tr '\0' "\\$(printf %03o "$shade")"
+    printf -v pixel '\\x%02x' "$shade"
+    printf '\0%b' "${row// /$pixel}"
   done >rows
   { printf '\x78\x01' && gzip -nc rows | tail -c +11 | head -c -8 && big $((high << 16 | low)); } >data
   { big "$width" "$height" && printf '\x08\x00\x00\x00\x00'; } >head
@@ -35,7 +38,7 @@ png() {
 }
 
 run() {
-  local width height y letter prompt shades=()
+  local width height y letter shade prompt shades=()
   stoker_text ext png
   [[ $REPLY == png ]] || stoker_fail unsupported "This engine makes png; ask for that, or leave the format out."
   stoker_number width 64 16 1024 && width=${REPLY%%.*}
@@ -43,7 +46,8 @@ run() {
   stoker_text prompt && prompt=$REPLY
   for ((y = 0; y < height; y++)); do
     letter=${prompt:$((y * ${#prompt} / height)):1}
-    shades+=($(($(printf '%d' "'$letter") * 7 % 256)))
+    printf -v shade '%d' "'$letter"
+    shades+=($((shade * 7 % 256)))
     ((y % 8)) && continue
     stoker_pause "${CONFIG[pace]}" # `config` in plugin.yaml declares it, and the operator sets it
     stoker_progress "$y" "$height" drawing

@@ -4,9 +4,11 @@
 
 # The numbers as two bytes each, the smaller first: little VALUE...
 little() {
-  local value out=''
-  for value in "$@"; do out+=$(printf '\\x%02x' $((value & 255)) $((value >> 8 & 255))); done
-  printf '%b' "$out"
+  local value bytes
+  for value in "$@"; do
+    printf -v bytes '\\x%02x' $((value & 255)) $((value >> 8 & 255))
+    printf '%b' "$bytes"
+  done
 }
 
 # A frame of two colours, the bar's and the ground's: frame WIDTH HEIGHT BAR HUNDREDTHS. Its codes are bytes as long as each
