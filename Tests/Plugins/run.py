@@ -53,9 +53,11 @@ def changes(suite, live):
     def changed_badly():
         warm = live.ask(model)["pid"]
         held = live.hold(model, "during")
+        begun = time.monotonic()
         place = live.drop("demo", "2.0.0", broken="raise SystemExit('no licence found')")
         jobs = [live.hand_in(model) for _ in range(8)]
-        plugin, seconds = live.turned_down("demo")
+        plugin, _ = live.turned_down("demo")
+        seconds = time.monotonic() - begun
         print(f"      a version that dies: turned down after {seconds:.2f} s, the old one serves")
         assert seconds < 10, seconds
         (problem,) = plugin["problems"]

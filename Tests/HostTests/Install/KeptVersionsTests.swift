@@ -27,7 +27,8 @@ import Testing
     #expect(try kept.keep(plugin))
     #expect(try !kept.keep(plugin))
     let version = try #require(kept.usable("demo"))
-    #expect(version.origin == plugin.fingerprint && version.contentHash == (try plugin.contentHash()))
+    let hash = try plugin.contentHash()
+    #expect(version.origin == plugin.fingerprint && version.contentHash == hash)
     #expect(kept.isKept(version.plugin) && !kept.isKept(plugin))
     // Large files are linked, not copied: they cost nothing.
     let copied = FilePath.join(version.plugin.directory, "large.so")
