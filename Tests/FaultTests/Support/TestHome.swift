@@ -55,8 +55,9 @@ struct TestHome: Sendable {
   var log: String { path + "/host.log" }
   var data: String { path + "/data" }
 
+  /// Writes the configuration. Engines are not confined: they tell what they do in files that the tests watch.
   func configure(_ yaml: String) throws {
-    try yaml.write(toFile: path + "/config.yaml", atomically: true, encoding: .utf8)
+    try (yaml + "\nsandbox: {mode: \"off\"}\n").write(toFile: path + "/config.yaml", atomically: true, encoding: .utf8)
   }
 
   /// Puts a plugin in service the way an author should: made elsewhere, then moved into place.
@@ -80,7 +81,8 @@ struct TestHome: Sendable {
     let temporary = entries(engines).flatMap { name in
       entries("\(engines)/\(name)").filter { $0.hasPrefix("tmp-") }.map { "\(engines)/\(name)/\($0)" }
     }
-    return ([data + "/work"] + temporary).flatMap { directory in entries(directory).map { "\(directory)/\($0)" } }
+    let work = entries(data + "/work").map { "\(data)/work/\($0)" }
+    return (work + temporary).flatMap { directory in entries(directory).map { "\(directory)/\($0)" } }
   }
 
   /// Records of monitors that are said to live.

@@ -90,7 +90,8 @@ struct WorkerInputTests {
         ])
       #expect(job["result"]?["inputs"]?["cUrls"]?.array?.first?["bytes"] == 200_000)
     }
-    for place in ["jobs", "work", "uploads"] {
+    let works = FileTree.names(in: home.path + "/data/work").map { "work/\($0)" }
+    for place in ["jobs", "uploads"] + works {
       #expect(FileTree.names(in: home.path + "/data/" + place) == [], "\(place)")
     }
   }
