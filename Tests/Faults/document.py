@@ -40,14 +40,17 @@ def record(figures):
 
 
 def measured(number, figures):
-    parts = []
-    for variant, results in figures.get(number, {}).items():
+    """What each variant of a row has shown, or why there is none."""
+    cases, parts = [one for one in matrix.CASES if one.row == number], []
+    for variant in matrix.VARIANTS if cases else ():
         texts = []
-        for name, what, seconds, _, text in results:
+        for name, what, seconds, _, text in figures.get(number, {}).get(variant, []):
             value = matrix.short(seconds) if seconds is not None else text
             texts.append(f"{name + ': ' if name else ''}{what} {value}")
-        if texts:
-            parts.append(f"*{variant}:* " + "; ".join(texts))
+        if not texts and all(variant in one.without for one in cases):
+            texts = [f"none, {cases[0].without[variant]}"]
+        default = "holds" if variant in figures.get(number, {}) else "not recorded yet"
+        parts.append(f"*{variant}:* " + ("; ".join(texts) or default))
     return "<br>".join(parts)
 
 

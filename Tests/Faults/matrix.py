@@ -18,7 +18,7 @@ from rig import TERMINAL, Plugin, Rig, eventually, now
 VARIANTS = {"idle": 0, "one": 1, "eight": 8}
 TRIES = 3  # of a variant that was too slow and nothing else: other programs run on this machine, too
 FEW = 100  # jobs of the healthy engine below which a 99th percentile says nothing
-SLACK = 0.005  # seconds that a 99th percentile may grow by, whatever twice the calm one is
+SLACK = 0.01  # seconds that a 99th percentile may grow by, whatever twice the calm one is
 GONE = 10  # seconds for the end of everything that a fault leaves behind: the document's longest bound
 
 
@@ -228,7 +228,7 @@ class Runner:
         """One variant of the cases, again where it was too slow and nothing else."""
         tails = []
         for attempt in range(1, TRIES + 1):
-            problems, tail, limit = self.try_variant(group)
+            problems, tail, limit = self.try_variant(group, together=attempt == 1)
             tails.append(tail)
             slow = [problem for problem in problems.values() if isinstance(problem, Slow)]
             other = [problem for problem in problems.values() if problem and not isinstance(problem, (Slow, Skip))]
@@ -261,9 +261,9 @@ class Runner:
             return f"{line} {text}"
         return f"{line} after {short(seconds)} (bound {text or short(bound)})"
 
-    def try_variant(self, group):
-        """Runs the bodies side by side, then looks at what is left. Returns the problem of each, if any, and the healthy
-        engine's 99th percentile beside its limit."""
+    def try_variant(self, group, together):
+        """Runs the bodies, side by side or one after another, then looks at what is left. Returns the problem of each, if
+        any, and the healthy engine's 99th percentile beside its limit."""
         problems = dict.fromkeys(group)
         before, begin = self.calm_census(), now()
 
@@ -277,8 +277,9 @@ class Runner:
             except Exception:  # the report names it
                 problems[v] = traceback.format_exc()
 
-        if len(group) == 1:
-            body(group[0])
+        if len(group) == 1 or not together:
+            for v in group:
+                body(v)
         else:
             threads = [threading.Thread(target=body, args=(v,)) for v in group]
             for thread in threads:
@@ -287,6 +288,11 @@ class Runner:
                 thread.join()
         end = now()
         for v in group:
+            if problems[v]:
+                # What a case left when it broke off is not to be found by those after it.
+                for job in v.jobs:
+                    with contextlib.suppress(Exception):
+                        job.cancel()
             for plugin in v.plugins:
                 self.rig.retire(plugin.name)
         common = self.left(before, group)

@@ -121,8 +121,8 @@ def killed_for_memory(v):
         if v.count == 1:
             for _ in range(5):
                 v.submit(mode="memory", group=str(group)).lost()
-            shown = v.rig.inspect(v.chaos.name)
-            assert shown["counters"]["crashes"] >= 6 and shown["plugin"]["state"] != "quarantined", shown
+            eventually("six deaths are counted", lambda: v.rig.counters(v.chaos.name)["crashes"] >= 6, 5)
+            assert v.rig.plugin(v.chaos.name)["state"] != "quarantined", v.rig.plugin(v.chaos.name)
             for job in v.jobs:
                 job.done()
     finally:
@@ -138,7 +138,7 @@ def remove_group(group):
 
 
 @case("F4", "limit of the address space", idle="an engine that does nothing takes no memory", batch="memory",
-      plugin={"more": {"limits": {"addressSpace": "128MiB"}}})
+      plugin={"more": {"limits": {"addressSpace": "64MiB"}}})
 def out_of_address_space(v):
     pid = v.warm()
     jobs = [v.submit(mode="full" if number == 0 else "ok") for number in range(v.count)]

@@ -71,6 +71,8 @@ def main():
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(runner.figures, indent=1) + "\n")
     if options.record:
+        if wanted:
+            runner.figures.pop("all", None)  # of all rows, and these are not
         document.record(runner.figures)
     if options.write_docs:
         document.write()

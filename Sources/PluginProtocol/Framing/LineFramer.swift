@@ -72,10 +72,7 @@ public struct LineFramer: Sendable {
   }
 
   private mutating func append(_ bytes: Slice<UnsafeRawBufferPointer>) {
-    let length = buffer.count + bytes.count
-    if !isOverlong, length <= limit {
-      // Doubled, so that growing costs no more than the length, and never beyond the cap.
-      if length > buffer.capacity { buffer.reserveCapacity(max(length, min(2 * buffer.capacity, limit))) }
+    if !isOverlong, buffer.count + bytes.count <= limit {
       buffer.append(contentsOf: bytes)
       return
     }
