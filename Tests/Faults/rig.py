@@ -264,7 +264,12 @@ class Rig:
                 self.advertised(plugin.name)
 
     def advertised(self, name, seconds=SOON):
-        return eventually(lambda: f"plugin {name} is advertised: {self.tail()}", lambda: self.plugin(name), seconds, 0.01)
+        def look():
+            found = self.plugin(name)
+            # What was written a moment ago is not judged yet.
+            return found if found and "still being written" not in " ".join(found.get("problems", [])) else None
+
+        return eventually(lambda: f"plugin {name} is advertised: {self.tail()}", look, seconds, 0.01)
 
     def remove(self, *names):
         """Takes plugins out of service by moving them away."""
