@@ -10,12 +10,13 @@ struct EndVerdictTests {
     .loadStalled(model: "m", .seconds(1)), .loadTooLong(model: "m", .seconds(1)),
     .unloadStalled(model: "m", .seconds(1)), .pingUnanswered(.seconds(1)), .noise(1), .protocolErrors(1, last: "x"),
     .partialLine(.seconds(1)), .stdinStalled(.seconds(1)), .closedOutput, .closedInput, .badHandshake("x"),
+    .tooManyProcesses(1), .diskQuota(used: 2, limit: 1),
   ]
 
   /// Exhaustive on purpose: whoever adds a reason has to say here what it means.
   static func isBlamedOnJobs(_ reason: KillReason) -> Bool {
     switch reason {
-    case .noise, .protocolErrors, .partialLine, .stdinStalled, .closedOutput, .closedInput: true
+    case .noise, .protocolErrors, .partialLine, .stdinStalled, .closedOutput, .closedInput, .tooManyProcesses, .diskQuota: true
     case .startTimeout, .badHandshake, .jobStalled, .ignoredCancel, .loadStalled, .loadTooLong, .unloadStalled,
       .pingUnanswered:
       false

@@ -183,13 +183,6 @@ struct RestartPolicyTests {
     #expect(next == (isForgiven ? .milliseconds(500) : .seconds(16)))
   }
 
-  @Test func deathsForMemoryCountForNothing() {
-    var policy = RestartPolicy()
-    for _ in 0..<50 { #expect(policy.ranOutOfMemory(chance: 0.5) == .restart(after: .milliseconds(500))) }
-    #expect(
-      policy.died(now: clock.now(), lived: .zero, finishedJobs: 0, chance: 0.5) == .restart(after: .milliseconds(500)))
-  }
-
   @Test func fiveDeathsInThreeMinutesQuarantine() {
     var policy = RestartPolicy()
     var decisions: [RestartPolicy.Decision] = []

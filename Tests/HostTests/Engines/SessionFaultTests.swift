@@ -24,15 +24,6 @@ struct SessionFaultTests {
     #expect(script.session.counters.late == 1000 && script.kills.isEmpty)
   }
 
-  @Test func deathForMemoryIsToldApart() {
-    var script = SessionScript()
-    for job in ["a", "b"] { script.run(job) }
-    script.cancel("b")
-    script.note(script.session.ended("memory ran out", outOfMemory: true))
-    #expect(script.ends(of: "a") == [.lost(.outOfMemory("memory ran out"))])
-    #expect(script.ends(of: "b") == [.cancelled])
-  }
-
   @Test(arguments: [
     #"{"jsonrpc":"2.0","id":99,"result":{}}"#, #"{"jsonrpc":"2.0","id":"x","result":{}}"#,
     #"{"jsonrpc":"2.0","id":-1,"error":{"code":1,"message":"m"}}"#,
