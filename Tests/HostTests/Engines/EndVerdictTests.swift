@@ -16,7 +16,9 @@ struct EndVerdictTests {
   /// Exhaustive on purpose: whoever adds a reason has to say here what it means.
   static func isBlamedOnJobs(_ reason: KillReason) -> Bool {
     switch reason {
-    case .noise, .protocolErrors, .partialLine, .stdinStalled, .closedOutput, .closedInput, .tooManyProcesses, .diskQuota: true
+    case .noise, .protocolErrors, .partialLine, .stdinStalled, .closedOutput, .closedInput, .tooManyProcesses,
+      .diskQuota:
+      true
     case .startTimeout, .badHandshake, .jobStalled, .ignoredCancel, .loadStalled, .loadTooLong, .unloadStalled,
       .pingUnanswered:
       false
