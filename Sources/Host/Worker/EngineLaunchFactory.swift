@@ -36,7 +36,8 @@ package struct EngineLaunchFactory: Sendable {
     let (home, cache) = (FilePath.join(own, "home"), FilePath.join(own, "cache"))
     let work = ArtifactStore.workRoot(of: plugin.name, below: layout.dataDirectory)
     let made = [
-      layout.cacheDirectory, FilePath.join(layout.cacheDirectory, "engines"), own, cache, home, FilePath.parent(work), work,
+      layout.cacheDirectory, FilePath.join(layout.cacheDirectory, "engines"), own, cache, home, FilePath.parent(work),
+      work,
     ]
     for directory in made {
       guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {

@@ -169,7 +169,9 @@ struct ArtifactStoreTests {
       try write("abc", work + "/d/f")
       try await store.checkLeavings(of: id, attempt: 1, from: nil)
       try write("abc", work + "/d/g")
-      var error = await #expect(throws: ArtifactError.self) { try await store.checkLeavings(of: id, attempt: 1, from: nil) }
+      var error = await #expect(throws: ArtifactError.self) {
+        try await store.checkLeavings(of: id, attempt: 1, from: nil)
+      }
       #expect(error?.description == "the work directory holds 6 bytes, and a job may make 5")
       mkdir(work + "/d/e", 0o700)
       error = await #expect(throws: ArtifactError.self) { try await store.checkLeavings(of: id, attempt: 1, from: nil) }
