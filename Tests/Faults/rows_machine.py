@@ -182,7 +182,8 @@ def directories_removed(v):
         shutil.rmtree(rig.home / "data" / "work")
         for job in jobs:
             assert len(job.done()["attempts"]) == 1
-        assert rig.submit(plugin, artifact="out.txt").done()["artifacts"]
+        assert rig.submit(plugin).done()
+        # A confined process knows only the directories that were there when it was started: files need the next one.
         os.kill(rig.engine("homeless"), signal.SIGKILL)
         assert rig.submit(plugin, artifact="out.txt", litter=1).done(seconds=30)["artifacts"]
         rig.remove("homeless")
