@@ -97,7 +97,6 @@ import Testing
     }
     #expect(limit("Max open files") == ["77", "77"])
     #expect(limit("Max address space") == ["8589934592", "8589934592"])
-    #expect(limit("Max processes") == ["4321", "4321"])
     #expect(limit("Max file size") == ["12345678", "12345678"])
     #expect(limit("Max core file size") == ["0", "0"])
     try await engine.finish()
