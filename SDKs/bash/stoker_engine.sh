@@ -206,6 +206,11 @@ stoker_pairs() {
   for pair in "${@:2}"; do
     value=${pair#*=}
     if [[ $value == \"* ]]; then
+      if [[ $value == *'\u0000'* ]]; then # what Bash's texts end at becomes U+FFFD, but \\u0000 is no escape
+        value=${value//'\\'/$'\x01'}
+        value=${value//'\u0000'/'\ufffd'}
+        value=${value//$'\x01'/'\\'}
+      fi
       printf -v value '%b' "${value:1:-1}"
       STOKER_TEXTS[${pair%%=*}]=1
     fi

@@ -70,8 +70,10 @@ package struct ConformanceSuite: Sendable {
     var layout = layout
     layout.cacheDirectory = FilePath.join(root, "cache")
     layout.dataDirectory = FilePath.join(root, "data")
-    let directories = ConformanceDirectories(root: root, work: FilePath.join(layout.dataDirectory, "work"))
-    for path in [layout.cacheDirectory, layout.dataDirectory, directories.work] {
+    // Where the launch below lets the engine write.
+    let work = ArtifactStore.workRoot(of: plugin.name, below: layout.dataDirectory)
+    let directories = ConformanceDirectories(root: root, work: work)
+    for path in [layout.cacheDirectory, layout.dataDirectory, FilePath.join(layout.dataDirectory, "work"), work] {
       guard mkdir(path, 0o700) == 0 else {
         throw HomeError(path: path, problem: "cannot create \(path): \(errorText(errno))")
       }
