@@ -91,6 +91,8 @@ int linux_return_memory(void) {
 #ifdef __GLIBC__
   // Without these the allocator learns from the first large block that it frees to keep such blocks.
   if (mallopt(M_MMAP_THRESHOLD, 512 << 10) != 1 || mallopt(M_TRIM_THRESHOLD, 1 << 20) != 1) return -EINVAL;
+  // An arena for each thread that ever allocated at one time with others keeps what each has freed.
+  if (mallopt(M_ARENA_MAX, 2) != 1) return -EINVAL;
 #endif
   return 0;
 }

@@ -73,7 +73,9 @@ class Live(Worker):
     def __init__(self, dist, configuration=""):
         self.bench = pathlib.Path(tempfile.mkdtemp(prefix="stoker-plugins."))
         self.files = 0
-        super().__init__(dist, self.bench / "models", configuration)
+        # Engines tell here what they do; but for that they are confined.
+        grants = {name: {"sandbox": {"write": [str(self.bench)]}} for name in ("demo", "alpha", "beta")}
+        super().__init__(dist, self.bench / "models", f"plugins: {json.dumps(grants)}\n{configuration}")
 
     def __enter__(self):
         super().__enter__()

@@ -7,6 +7,8 @@ struct ConformanceDirectories: Sendable {
   let root: String
   /// Parent of the jobs' work directories.
   let work: String
+  /// Where the suite puts what is to pass for a model: engines may read it.
+  var models: String { FilePath.join(root, "models") }
 }
 
 /// How a plugin is to be tested, found out before the first check runs.
@@ -32,6 +34,11 @@ enum ConformanceModels: Sendable, Equatable {
   case candidates([ModelReference])
   /// There is none here; the reason says what to do.
   case missing(String)
+
+  /// Files of the models.
+  var files: [String] {
+    if case .candidates(let models) = self { models.flatMap { $0.files.map(\.path) } } else { [] }
+  }
 
   /// Finds the models of a kind that the plugin serves.
   ///

@@ -73,7 +73,10 @@ package struct ConformanceSuite: Sendable {
     // Where the launch below lets the engine write.
     let work = ArtifactStore.workRoot(of: plugin.name, below: layout.dataDirectory)
     let directories = ConformanceDirectories(root: root, work: work)
-    for path in [layout.cacheDirectory, layout.dataDirectory, FilePath.join(layout.dataDirectory, "work"), work] {
+    for path in [
+      layout.cacheDirectory, layout.dataDirectory, FilePath.join(layout.dataDirectory, "work"), work,
+      directories.models,
+    ] {
       guard mkdir(path, 0o700) == 0 else {
         throw HomeError(path: path, problem: "cannot create \(path): \(errorText(errno))")
       }
@@ -81,14 +84,16 @@ package struct ConformanceSuite: Sendable {
     // Half of the machine: threads that spin for each other stand still together where others work, too.
     var resources = MachineResources.read()
     resources.cpuThreads = max(1, resources.cpuThreads / 2)
-    let launch = try EngineLaunchFactory(
-      layout: layout, configuration: configuration, resources: resources, environment: environment,
-      hostVersion: hostVersion
-    ).make(plugin, slot: 0, devices: .cpu)
     var models: [JobKind: ConformanceModels] = [:]
     for kind in Set(plugin.manifest.serves.map(\.kind)) {
       models[kind] = await ConformanceModels.find(kind, plugin.manifest, wanted: model, in: self.models)
     }
+    // An author's model lies where he has it.
+    let files = models.values.flatMap(\.files) + [directories.models]
+    let launch = try EngineLaunchFactory(
+      layout: layout, configuration: configuration, resources: resources, environment: environment,
+      hostVersion: hostVersion, modelFiles: { _ in files }
+    ).make(plugin, slot: 0, devices: .cpu)
     var setup = ConformanceSetup(
       plugin: plugin, process: launch.process, initialize: launch.initialize.json, directories: directories,
       models: models, job: job, listing: DirectoryListing(plugin.directory))

@@ -49,6 +49,7 @@ struct TestHome: Sendable {
     path = "/tmp/stoker-fault-\(UUID().uuidString.prefix(8))"
     try FileManager.default.createDirectory(
       atPath: path + "/plugins", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    try configure("")
   }
 
   var socket: String { path + "/run/stoker.sock" }
@@ -81,8 +82,16 @@ struct TestHome: Sendable {
     let temporary = entries(engines).flatMap { name in
       entries("\(engines)/\(name)").filter { $0.hasPrefix("tmp-") }.map { "\(engines)/\(name)/\($0)" }
     }
-    let work = entries(data + "/work").map { "\(data)/work/\($0)" }
-    return (work + temporary).flatMap { directory in entries(directory).map { "\(directory)/\($0)" } }
+    var strays: [String] = []
+    var work: [String] = []
+    for name in entries(data + "/work") {
+      // A directory for each plugin, which stays.
+      var isDirectory: ObjCBool = false
+      let path = "\(data)/work/\(name)"
+      _ = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+      if isDirectory.boolValue { work.append(path) } else { strays.append(path) }
+    }
+    return strays + (work + temporary).flatMap { directory in entries(directory).map { "\(directory)/\($0)" } }
   }
 
   /// Records of monitors that are said to live.

@@ -88,7 +88,7 @@ private func decode(_ text: String, _ body: (YAMLFields) -> Void) throws -> [Str
     for _ in 0..<200 { collector.warning("w", at: mark) }
     for _ in 0..<200 { collector.error("e", at: mark) }
     let failure = #expect(throws: SourceDiagnostics.self) { try collector.finish() }
-    #expect(failure?.all.count == 101 && failure?.all.last?.message == "e")
+    #expect(failure?.all.count == 51 && failure?.all.last?.message == "e")
   }
 
   @Test(arguments: [

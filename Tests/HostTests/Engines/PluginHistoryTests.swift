@@ -65,7 +65,11 @@ struct PluginHistoryTests {
       // Past the bound in bytes, then past the one in lines.
       for number in 1...450 {
         let evidence: JSONValue = ["stderr": [.string(String(repeating: "y", count: 30_000))]]
-        record.note("crashed", "\(number) \(long)", evidence: number <= 45 ? evidence : nil)
+        if number <= 45 {
+          record.note("crashed", "\(number) \(long)", evidence: evidence)
+        } else {
+          record.note("crashed", "\(number) \(long)")
+        }
         let attributes = try FileManager.default.attributesOfItem(atPath: directory + "/chaos.jsonl")
         largest = max(largest, (attributes[.size] as? Int) ?? 0)
         if number == 45 {

@@ -22,6 +22,8 @@ struct ResultCollectionTests {
       let inline = try await bench.stage.collect(
         JobRunResult(output: ["a": 1], usage: ["steps": 2]), of: id, attempt: 1)
       #expect(inline == CollectedResult(result: ["a": 1, "usage": ["steps": 2]], artifacts: []))
+      // What is empty has been removed with that.
+      try FileManager.default.createDirectory(atPath: work, withIntermediateDirectories: false)
       try write(#"{"a":1}"#, work + "/o")
       try write("x", work + "/image.png")
       let answer = JobRunResult(

@@ -11,7 +11,7 @@ extension ConformanceCheck {
       let patterns = bench.manifest.serves.flatMap(\.models).map(\.text)
       let ending = patterns.first { $0.hasPrefix("*.") }.map { $0.dropFirst() } ?? ".bin"
       let name = "no-model\(ending)"
-      let path = FilePath.join(bench.directories.root, name)
+      let path = FilePath.join(bench.directories.models, name)
       if FilePath.kind(path) == nil {
         try ConformanceFiles.write(
           Array(repeating: Array("this is no model\n".utf8), count: 300).flatMap { $0 }, to: path)
