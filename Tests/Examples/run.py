@@ -76,9 +76,9 @@ class Examples:
             self.check(f"{name} is built, and passes lint and test", lambda name=name: self.passes(name))
         for need, bodies in {
             ESPEAK: (self.speech_is_heard, self.voices_and_speed, self.text_is_only_text, self.speech_refuses_by_field,
-                     self.speech_is_cancelled),
+                     self.speech_keeps_to_its_credit, self.speech_is_cancelled),
             SPHINX: (self.words_are_heard, self.other_wav_files, self.hostile_wav_files, self.listening_refuses_by_field,
-                     self.listening_is_cancelled),
+                     self.listening_keeps_to_its_credit, self.listening_is_cancelled),
             MAGICK: (self.pictures, self.prompts_are_only_text, self.letters_come_alone, self.pictures_refuse_by_field,
                      self.painting_is_cancelled),
         }.items():
@@ -179,7 +179,19 @@ class Examples:
         failed = [check for check in report["checks"] if check.get("verdict", check.get("result")) == "failed"]
         assert tested.returncode == 0 and not failed, failed
 
+    def credit_is_kept(self, name, kind, model, **task):
+        """What the suite can only try with a job of more than two chunks."""
+        file = self.files / "chunks.json"
+        file.write_text(json.dumps({"kind": kind, "model": model, "task": task}))
+        only = [word for check in ("credit-stop", "credit-zero", "cancel-waiting") for word in ("--only", check)]
+        tested = self.stoker("plugins", "test", self.place(name), "--job", file, "--json", *only)
+        results = {check["name"]: check.get("verdict", check.get("result")) for check in json.loads(tested.stdout)["checks"]}
+        assert tested.returncode == 0 and all(results[check] == "passed" for check in only[1::2]), results
+
     # --- espeak-bash
+
+    def speech_keeps_to_its_credit(self):
+        self.credit_is_kept(ESPEAK, "audio_tts", "espeak", text="All work and no play makes a dull day. " * 3)
 
     def say(self, name="speech.wav", **task):
         return self.file("audio_tts", "espeak", name, **task)
@@ -259,18 +271,17 @@ class Examples:
         times = [time for one in result["segments"] for time in (one["start"], one["end"])]
         assert len(times) >= 4 and times == sorted(times) and times[-1] <= 11.01, times
         assert " ".join(one["text"] for one in result["segments"]) == result["text"]
-        assert self.hear(self.recording())["text"] == result["text"], "the same recording gives another text"
 
     def other_wav_files(self):
         with wave.open(str(self.recording())) as file:
-            mono = array.array("h", file.readframes(16000 * 5))
+            mono = array.array("h", file.readframes(16000 * 3))
         plain, other, silent = (self.files / f"{name}.wav" for name in ("plain", "other", "silent"))
         write(plain, 16000, 1, 2, mono.tobytes())
         # Three times the rate, two channels, 24 bits, and a length that its writer did not know: the same sound.
         write(other, 48000, 2, 3, b"".join(struct.pack("<i", value << 8)[:3] * 6 for value in mono), claimed=0xFFFFFFFF)
         first, second = self.hear(plain), self.hear(other)
         assert first["text"] and first["text"] == second["text"], (first, second)
-        assert first["duration"] == second["duration"] == 5, second
+        assert first["duration"] == second["duration"] == 3, second
         write(silent, 16000, 1, 1, b"\x80" * 16000)
         nothing = self.hear(silent, language="en-GB")
         assert nothing["text"] == "" and nothing["segments"] == [] and nothing["duration"] == 1, nothing
@@ -305,6 +316,14 @@ class Examples:
         where = path.as_uri()
         self.refused("audio_stt", "pocketsphinx", "task.language", inputUrl=where, language="fr")
         self.refused("audio_stt", "pocketsphinx", "task.timestamps", ("unsupported",), inputUrl=where, timestamps="word")
+
+    def listening_keeps_to_its_credit(self):
+        with wave.open(str(self.recording())) as file:
+            file.setpos(int(16000 * 3.2))
+            said = file.readframes(int(16000 * 1.3))
+        path = self.files / "three.wav"
+        write(path, 16000, 1, 2, (said + bytes(24000)) * 3)
+        self.credit_is_kept(SPHINX, "audio_stt", "pocketsphinx", inputUrl=path.as_uri())
 
     def listening_is_cancelled(self):
         path = self.files / "long.wav"
