@@ -22,9 +22,10 @@ host=(
   Sources/Host/Engines/Process/{ExecutableFormat,ProcessStatusRecord}.swift
   Sources/Host/Engines/Session/OverlongLine.swift
   Sources/Host/Inputs/{DataURL,InputFailure,InputSettings,InputSlot,InputSource,MediaKind,PublicAddress}.swift
-  Sources/Host/Install/{Archive*,GzipInflater,PaxRecords,TarHeader,TarReader}.swift
+  Sources/Host/Install/{Archive[!U]*,GzipInflater,PaxRecords,TarHeader,TarReader}.swift
+  Sources/Host/Sandbox/{ProcessSandbox,SandboxConfiguration}.swift
   Sources/Host/Jobs/{JobID,Timestamp}.swift
-  Sources/Host/Telemetry/HostLog.swift
+  Sources/Host/Telemetry/{HostLog,LogFile,Wording}.swift
   Sources/Host/Models/{BuiltInModels,DownloadReply,FileFault,HTTPHead,RemoteURL,ResumeRecord}.swift
   Sources/Host/Models/Model{Catalogue,CatalogueFile,Entry,Error,FileReader,FileSource,Names}.swift
 )

@@ -1,4 +1,3 @@
-import Crypto
 import FoundationEssentials
 import PluginProtocol
 
@@ -16,10 +15,10 @@ package struct InstallConfiguration: Sendable, Equatable {
   /// Ed25519 public keys, 32 bytes each, in base64 as in the file. Default: none.
   package var keys: [String] = []
 
-  /// The key's bytes; nil for text that is no such key.
-  static func key(_ text: String) -> Curve25519.Signing.PublicKey? {
+  /// The key's bytes; nil for text that is no such key. Any 32 bytes are one (RFC 8032).
+  static func key(_ text: String) -> Data? {
     guard let data = Data(base64Encoded: text), data.count == 32 else { return nil }
-    return try? Curve25519.Signing.PublicKey(rawRepresentation: data)
+    return data
   }
 
   static func decode(_ fields: YAMLFields) -> InstallConfiguration {

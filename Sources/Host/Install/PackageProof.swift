@@ -60,7 +60,9 @@ struct PackageProof {
   }
 
   private func checkSignature(_ bytes: [UInt8], _ path: String, _ policy: InstallConfiguration) throws -> Bool {
-    let keys = policy.keys.compactMap(InstallConfiguration.key)
+    let keys = policy.keys.compactMap {
+      InstallConfiguration.key($0).flatMap { try? Curve25519.Signing.PublicKey(rawRepresentation: $0) }
+    }
     guard !keys.isEmpty else {
       throw InstallError(
         .untrusted, "there is no key to check the signature with: add the author's under install.keys in config.yaml")

@@ -28,7 +28,7 @@ final class LogFile: Sendable {
     let isTorn = state.withLock { $0.isTorn }
     let bytes = Array(((isTorn ? "\n" : "") + line).utf8)
     let (count, code) = write(bytes)
-    return state.withLock { state in
+    return state.withLock { state -> Notice? in
       if count == bytes.count {
         let lost = state.lost
         state = State()
