@@ -15,7 +15,10 @@ build=(
   g++ cmake ninja-build                           # llama.cpp
   python3 python3-pip                             # fetches llama.cpp's sources and models
 )
-test=(ffmpeg file sqlite3 jq nodejs)
+test=(
+  ffmpeg file sqlite3 jq nodejs
+  espeak-ng libpocketsphinx-dev pocketsphinx-en-us imagemagick fonts-dejavu-core # Examples
+)
 
 say() { printf 'packages: %s\n' "$*"; }
 die() {
