@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import secrets
-import signal
 import subprocess
 
 import census
