@@ -195,16 +195,16 @@ class Proof:
         directory = self.copy("interrupted")
         engine = directory / "engine.py"
         engine.write_text(engine.read_text().replace(
-            "def greet(request, params):\n", "def greet(request, params):\n    open(sys.argv[0] + '.started', 'w').close()\n    return\n"))
+            "def greet(request, params):\n", "def greet(request, params):\n    import os; open(os.environ['TMPDIR'] + '/started', 'w').close()\n    return\n"))
         temporary = self.scratch / "tmp"
         temporary.mkdir()
         process = subprocess.Popen(
             [STOKER, "plugins", "test", str(directory), "--home", str(self.home)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "TMPDIR": str(temporary)})
         deadline = time.monotonic() + 30
-        while not list(directory.glob("*.started")) and time.monotonic() < deadline:
+        while not list(temporary.rglob("started")) and time.monotonic() < deadline:
             threading.Event().wait(0.02)
-        assert list(directory.glob("*.started")), "the engine was not started"
+        assert list(temporary.rglob("started")), "the engine was not started"
         process.send_signal(2)
         process.communicate(timeout=30)
         assert process.returncode == 130, process.returncode

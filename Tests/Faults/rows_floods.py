@@ -222,7 +222,7 @@ def closes_stderr(v):
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warning|error) +([a-z0-9-]+): ")
+RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warning|error) +([A-Za-z0-9._-]+): ")
 
 
 @case("F54", idle="an engine that is idle has been asked nothing, and says the same")

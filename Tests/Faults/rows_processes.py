@@ -71,7 +71,7 @@ def family(rig):
     return len(census.descendants(rig.host, census.processes()))
 
 
-@case("F37", eight="eight bombs are one of eight times the fuse: as with one", plugin=False, quiet=True, long=True)
+@case("F37", eight="eight bombs are one of eight times the fuse: as with one", plugin=False, quiet=True, long=True, heavy=True)
 def fork_bomb(v):
     needed = BOMB + 2000
     if int(census.read("/proc/sys/kernel/pid_max")) < needed or int(census.read("/proc/sys/kernel/threads-max")) < needed:
@@ -325,7 +325,7 @@ def cannot_be_killed(v):
 @case("F53", idle="an engine that is not asked does not look: what it would see is the same", plugin=False, quiet=True)
 def secrets_are_nowhere(v):
     secret = "S3cr3t" + secrets.token_hex(12)
-    config = {"plugins": {"spy": {"config": {"token": secret}}}}
+    config = {"sandbox": {"mode": "enforce"}, "plugins": {"spy": {"config": {"token": secret}}}}
     variables = {"AWS_SECRET_ACCESS_KEY": secret, "STOKER_TOKEN": secret, "LD_LIBRARY_PATH": f"/nowhere/{secret}"}
     with v.worker(config=config, environment=variables, load=None) as rig:
         spy = Plugin("spy", concurrency=v.count, more={"config": {"token": {"type": "string", "description": "x"}}})
