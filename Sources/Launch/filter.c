@@ -2,6 +2,7 @@
 #include "launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -9,6 +10,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 // The system calls an engine does without. Which ones, and why:
@@ -16,6 +18,9 @@
 // - sockets: none without the network, that of the internet with it. Never one of the local kind, because the control
 //   sockets of this and other programs are files that a connection does not "open"; a pair of connected ones is fine.
 // - other processes: no look into them and no change of their limits.
+// - files: no descriptor for commands alone (access mode 3), for which Landlock wants no right, and no program that runs
+//   with its owner's rights: Landlock does not see a change of mode.
+// - memory and queues of System V and POSIX that outlive who made them.
 // - the kernel: modules, mounts, clocks, keys, namespaces, programs for it, and the interfaces of the past years that
 //   were ways into it (bpf, perf, userfaultfd, io_uring). io_uring would also go round the rules for sockets.
 //
@@ -32,7 +37,7 @@
 #define X32_BIT 0x40000000U  // on x86_64, the second table of system calls
 
 // Younger than the oldest headers; these numbers are the same everywhere.
-enum { CALL_OPEN_TREE_ATTR = 467 };
+enum { CALL_OPEN_TREE_ATTR = 467, CALL_OPENAT2 = 437, CALL_FCHMODAT2 = 452 };
 
 enum { CAPACITY = 512 };
 struct program {
@@ -136,6 +141,45 @@ static void check_processes(struct program *program) {
   end(program, start);
 }
 
+static void check_open(struct program *program, long call, int flags, int landlock) {
+  const unsigned creates = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
+  unsigned short start = begin(program, call);
+  load_argument(program, flags);
+  emit(program, BPF_ALU | BPF_AND | BPF_K, O_ACCMODE, 0, 0);
+  emit(program, BPF_JMP | BPF_JEQ | BPF_K, O_ACCMODE, 0, 1);
+  answer(program, EACCES);
+  if (landlock > 0 && landlock < 3) {  // does not see that opening for reading can shorten, too
+    emit(program, BPF_JMP | BPF_JEQ | BPF_K, O_RDONLY, 0, 3);
+    load_argument(program, flags);
+    emit(program, BPF_JMP | BPF_JSET | BPF_K, O_TRUNC, 0, 1);
+    answer(program, EACCES);
+  }
+  load_argument(program, flags);
+  emit(program, BPF_JMP | BPF_JSET | BPF_K, creates, 0, 3);
+  load_argument(program, flags + 1);
+  emit(program, BPF_JMP | BPF_JSET | BPF_K, S_ISUID | S_ISGID, 0, 1);
+  answer(program, EPERM);
+  answer(program, 0);
+  end(program, start);
+}
+
+static void check_files(struct program *program, int landlock) {
+  const unsigned bits = S_ISUID | S_ISGID;
+  check_open(program, SYS_openat, 2, landlock);
+  refuse_bits(program, SYS_fchmod, 1, bits);
+  refuse_bits(program, SYS_fchmodat, 2, bits);
+  refuse_bits(program, CALL_FCHMODAT2, 2, bits);
+  refuse_bits(program, SYS_mknodat, 2, bits);
+#ifdef SYS_open
+  check_open(program, SYS_open, 1, landlock);
+  refuse_bits(program, SYS_creat, 1, bits);
+  refuse_bits(program, SYS_chmod, 1, bits);
+  refuse_bits(program, SYS_mknod, 1, bits);
+#endif
+  // Its flags lie in memory, where they cannot be checked.
+  refuse(program, CALL_OPENAT2, ENOSYS);
+}
+
 static const long refused[] = {
     // other processes
     SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd, SYS_process_madvise,
@@ -158,13 +202,18 @@ static const long refused[] = {
     SYS_lookup_dcookie,
 #endif
 };
-static const long unknown[] = {SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register};
+static const long unknown[] = {
+    SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_shmget, SYS_shmat, SYS_shmctl,
+    SYS_msgget, SYS_msgsnd, SYS_msgrcv, SYS_msgctl, SYS_semget, SYS_semop,
+    SYS_semtimedop, SYS_semctl, SYS_mq_open, SYS_mq_unlink,
+};
 
 bool filter_apply(const struct sandbox *sandbox) {
   struct program program = {.length = 0};
   check_architecture(&program);
   check_sockets(&program, sandbox->network);
   check_processes(&program);
+  check_files(&program, sandbox->landlock);
   for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) refuse(&program, refused[i], EPERM);
   for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) refuse(&program, unknown[i], ENOSYS);
   // Before its version 3, Landlock does not see a file shortened by name.

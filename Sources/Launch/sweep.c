@@ -91,8 +91,11 @@ static void count_child(pid_t child, void *context) {
   ++*(int *)context;
 }
 
-// The children of every thread of a process: at most `room` are stored, and counted.
-static size_t children_of(pid_t process, pid_t *found, size_t room) {
+// Threads take numbers of processes, too: so many a process on average.
+enum { THREADS_PER_PROCESS = 64 };
+
+// The children of every thread of a process: at most `room` are stored, and counted. `tasks` grows by its threads.
+static size_t children_of(pid_t process, pid_t *found, size_t room, size_t *tasks) {
   char path[64];
   size_t count = 0;
   snprintf(path, sizeof path, "/proc/%d/task", (int)process);
@@ -101,6 +104,7 @@ static size_t children_of(pid_t process, pid_t *found, size_t room) {
   struct dirent *thread;
   while (count < room && (thread = readdir(threads))) {
     if (thread->d_name[0] < '0' || thread->d_name[0] > '9') continue;
+    ++*tasks;
     snprintf(path, sizeof path, "/proc/%d/task/%.20s/children", (int)process, thread->d_name);
     FILE *list = fopen(path, "re");
     int pid;
@@ -121,10 +125,12 @@ bool descendants_exceed(rlim_t limit) {
   size_t room = (size_t)limit + 1;
   pid_t *found = calloc(room, sizeof *found);
   if (!found) return false;
-  size_t count = children_of(getpid(), found, room);
-  for (size_t i = 0; i < count && count < room; i++) count += children_of(found[i], found + count, room - count);
+  size_t threads = 0, most = room * THREADS_PER_PROCESS;
+  size_t count = children_of(getpid(), found, room, &threads);
+  for (size_t i = 0; i < count && count < room && threads <= most; i++)
+    count += children_of(found[i], found + count, room - count, &threads);
   free(found);
-  return count >= room;
+  return count >= room || threads > most;
 }
 
 void signal_group(const struct engine *engine, int signal) {

@@ -208,6 +208,10 @@ def attacks(rig):
         ("connects to an abstract socket", ("abstract", rig.program), denied),
         ("asks for a key ring", ("keys",), refused),
         ("makes a user namespace", ("namespace",), refused),
+        ("opens a token file for commands alone", ("open-for-commands", rig.user / "token"), denied),
+        ("makes its program one of its owner's rights", ("setuid",), refused),
+        ("makes a file of its owner's rights", ("make-setuid",), refused),
+        ("makes memory that outlives it", ("shared-memory",), ("ENOSYS",)),
     ]
 
 

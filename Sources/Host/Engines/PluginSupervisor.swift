@@ -238,11 +238,11 @@ package final class PluginSupervisor: Sendable {
     record.update { $0.backoffUntil = nil }
     enter(place, engine)
     becameReady(slot, ReadyProcess(pid: engine.pid, holder: seat))
-    context.life.becameReady(self)
+    if state.withLock({ $0.outcome == nil && !$0.isRetired }) { context.life.becameReady(self) }
     defer { state.withLock { _ = $0.ready.removeValue(forKey: slot) } }
     let here = JobRunner.Place(
       plugin: plugin.name, pid: engine.pid, engine: engine, description: description, holder: seat,
-      company: { served.company })
+      company: { served.company }, processes: plugin.manifest.processes)
     let lanes = min(description.concurrency, plugin.manifest.concurrency)
     let idleExit = plugin.manifest.timeouts.idleExit
     let narrowed = description.models.map { $0.map { ModelPattern($0) } }
@@ -383,7 +383,8 @@ package final class PluginSupervisor: Sendable {
 
   private func outOfService(_ outcome: Outcome) {
     let places = state.withLock { state in
-      if state.outcome == nil { state.outcome = outcome }
+      // Out of service it is already: how its last processes end is nobody's verdict on the version after it.
+      if state.outcome == nil, !state.isRetired { state.outcome = outcome }
       return state.places
     }
     for place in places { context.dispatcher.retire(place) }

@@ -140,10 +140,13 @@ struct ArchiveIndex {
 
   /// The links, once all is known. Each leads, through whatever other links, to something in the archive.
   func finish() throws(ArchiveError) -> [(path: String, target: String)] {
+    // One directory that holds all is renamed by whoever installs it: no link may lead through its name.
+    let tops = Set(kinds.keys.compactMap { ArchiveIndex.parts($0).first })
+    let floor = tops.count == 1 ? 1 : 0
     var checked: [(path: String, target: String)] = []
     for path in links {
       guard case .link(let target)? = kinds[path] else { continue }
-      try follow(path)
+      try follow(path, floor: floor)
       checked.append((path, target))
     }
     return checked
@@ -152,7 +155,8 @@ struct ArchiveIndex {
   /// Links that one may lead through: what Linux follows.
   private static let hops = 40
 
-  private func follow(_ link: String) throws(ArchiveError) {
+  /// - Parameter floor: components from the archive's top that must not be left.
+  private func follow(_ link: String, floor: Int) throws(ArchiveError) {
     var hops = 0
     var done: [Substring] = []
     /// Components that are yet to be walked, the next one last.
@@ -160,7 +164,8 @@ struct ArchiveIndex {
     while let part = rest.popLast() {
       if part == "." { continue }
       if part == ".." {
-        guard done.popLast() != nil else { throw ArchiveError(link, "is a link that leads out of the archive") }
+        guard done.count > floor else { throw ArchiveError(link, "is a link that leads out of the archive") }
+        done.removeLast()
         continue
       }
       done.append(part)

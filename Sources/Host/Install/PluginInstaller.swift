@@ -213,7 +213,12 @@ package struct PluginInstaller {
       }
       try exchange(path, destination)
       installed.replaced = old
-      installed.trash = try trash(path, name)
+      do {
+        installed.trash = try trash(path, name)
+      } catch {
+        try exchange(path, destination)
+        throw error
+      }
     } else if status < 0 {
       throw InstallError(.failed, "cannot make \(destination): \(errorText(-status))")
     }
@@ -266,7 +271,9 @@ package struct PluginInstaller {
   /// Moves a directory out of the catalogue's sight.
   private func trash(_ path: String, _ name: String) throws -> String {
     let trash = try makeTemporary(PluginTrash.prefix(of: name))
-    // An empty directory gives way to the one that is renamed to it.
+    // An empty directory gives way to the one that is renamed to it, and not to a link.
+    var status = stat()
+    if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK { rmdir(trash) }
     guard rename(path, trash) == 0 else {
       let failure = failure("move", path)
       rmdir(trash)

@@ -18,7 +18,13 @@ package enum FileTree {
   /// - Parameter emptying: files are emptied first, so that their room is had even while some process holds them open. Files
   ///   that have another name elsewhere keep their content.
   package static func remove(_ path: String, emptying: Bool = false) {
-    remove(path.utf8CString.map { $0 }, in: AT_FDCWD, depth: 0, emptying: emptying)
+    let name = path.utf8CString.map { $0 }
+    // Each round takes off as many levels as may be open at a time.
+    for _ in 0..<rounds {
+      var hasMore = false
+      remove(name, in: AT_FDCWD, depth: 0, top: -1, emptying: emptying, &hasMore)
+      if !hasMore { return }
+    }
   }
 
   /// What a directory holds, as far as it was counted.
@@ -55,14 +61,17 @@ package enum FileTree {
       guard fstatat(dirfd(stream), name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
       if status.st_mode & S_IFMT == S_IFREG {
         extent.bytes = extent.bytes.addingReportingOverflow(Int64(status.st_size)).partialValue
-      } else if status.st_mode & S_IFMT == S_IFDIR, depth < maxDepth {
-        let inner = openat(dirfd(stream), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+      } else if status.st_mode & S_IFMT == S_IFDIR {
+        let inner =
+          depth < maxDepth ? openat(dirfd(stream), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1
+        // What cannot be looked into is more than is allowed.
+        if depth >= maxDepth || (inner < 0 && errno == EACCES) { extent.entries = maxEntries + 1 }
         if inner >= 0 { measure(inner, &extent, maxEntries, skipping, depth: depth + 1) }
       }
     }
   }
 
-  /// Deeper trees than this are left: each level holds a descriptor open.
+  /// Levels that are walked at a time: each holds a descriptor open.
   private static let maxDepth = 256
 
   private static func empty(_ name: [CChar], in parent: Int32) {
@@ -76,31 +85,57 @@ package enum FileTree {
     ftruncate(file, 0)
   }
 
-  private static func remove(_ name: [CChar], in parent: Int32, depth: Int, emptying: Bool) {
+  /// Rounds of the removal of one tree, of `maxDepth` levels each.
+  private static let rounds = 100_000
+
+  /// - Parameters:
+  ///   - top: the directory that is removed as a whole; -1 for that one itself.
+  ///   - hasMore: set when what lay too deep has been moved up there.
+  private static func remove(
+    _ name: [CChar], in parent: Int32, depth: Int, top: Int32, emptying: Bool, _ hasMore: inout Bool
+  ) {
     if emptying { empty(name, in: parent) }
     if unlinkat(parent, name, 0) == 0 || errno == ENOENT { return }
-    guard depth < maxDepth else { return }
-    var descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-    if descriptor < 0, errno == EACCES {
-      // An engine may take its own rights away.
-      fchmodat(parent, name, 0o700, 0)
-      descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    guard depth < maxDepth else {
+      let place = ".deep-\(UInt64.random(in: 0 ... .max))".utf8CString.map { $0 }
+      if renameat(parent, name, top, place) == 0 { hasMore = true }
+      return
     }
+    var descriptor = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    if descriptor < 0, errno == EACCES { descriptor = openClosed(name, in: parent) }
     guard descriptor >= 0 else { return }
     fchmod(descriptor, 0o700)
     let again = dup(descriptor)
     if again >= 0 {
-      for entry in names(again) { remove(entry, in: descriptor, depth: depth + 1, emptying: emptying) }
+      for entry in names(again) {
+        remove(
+          entry, in: descriptor, depth: depth + 1, top: depth == 0 ? descriptor : top, emptying: emptying, &hasMore)
+      }
     }
     close(descriptor)
     unlinkat(parent, name, AT_REMOVEDIR)
+  }
+
+  /// `O_PATH` of linux/fcntl.h, which Glibc hides.
+  private static let pathOnly: Int32 = 0o10000000
+
+  /// Opens a directory of which an engine has taken the rights away. The one that was found is changed, whatever has been
+  /// put in its place meanwhile.
+  private static func openClosed(_ name: [CChar], in parent: Int32) -> Int32 {
+    let place = openat(parent, name, pathOnly | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    guard place >= 0 else { return -1 }
+    defer { close(place) }
+    chmod("/proc/self/fd/\(place)", 0o700)
+    return openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
   }
 
   /// Bytes of disk that a directory takes with all it holds. Stops counting above `enough`. A file with several names
   /// counts with each: an engine gains nothing by it, and loses nothing that it needs.
   static func usedBytes(_ path: String, enough: Int64) -> Int64 {
     let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-    return descriptor < 0 ? 0 : usedBytes(descriptor, enough: enough, depth: 0)
+    // What its owner has closed to the host has no honest size.
+    if descriptor < 0 { return errno == EACCES ? enough + 1 : 0 }
+    return usedBytes(descriptor, enough: enough, depth: 0)
   }
 
   /// Takes over the descriptor.
@@ -112,9 +147,12 @@ package enum FileTree {
     for name in names(again) where used <= enough {
       var status = stat()
       guard fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
-      used += Int64(status.st_blocks) * 512
-      guard status.st_mode & S_IFMT == S_IFDIR, depth < maxDepth else { continue }
+      // A name is room, too, even of an empty file.
+      used += max(Int64(status.st_blocks) * 512, 1024)
+      guard status.st_mode & S_IFMT == S_IFDIR else { continue }
+      guard depth < maxDepth else { return enough + 1 }
       let inner = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+      if inner < 0, errno == EACCES { return enough + 1 }
       if inner >= 0 { used += usedBytes(inner, enough: enough - used, depth: depth + 1) }
     }
     return used

@@ -42,6 +42,8 @@ package struct DiskQuota: Sendable {
   func dispose() async {
     await onQueue { () -> Void in
       for directory in disposable {
+        // The engine may have closed it; the name is one that it cannot give to another.
+        chmod(directory, 0o700)
         for name in FileTree.names(in: directory) { FileTree.remove(FilePath.join(directory, name)) }
       }
     }
@@ -55,9 +57,10 @@ package struct DiskQuota: Sendable {
       used += FileTree.usedBytes(directory, enough: bytes - used)
       if used > bytes { return used }
     }
-    guard let pid else { return used }
+    // Its orphans are its monitor's children.
+    guard let pid, let monitor = ProcessTable.entry(pid)?.parent, monitor > 1 else { return used }
     var seen: Set<UInt64> = []
-    for process in [pid] + ProcessTable.descendants(of: pid).map(\.pid) {
+    for process in ProcessTable.descendants(of: monitor).map(\.pid) {
       for name in FileTree.names(in: "/proc/\(process)/fd") {
         var status = stat()
         // Follows the link to the open file itself, which may have no name any more.

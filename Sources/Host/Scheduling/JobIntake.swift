@@ -64,6 +64,7 @@ package struct JobIntake: Sendable {
     switch result {
     case .cancelled:
       _ = dispatcher.withdraw(id)
+      blame.forget(id)
       live.finished(id, .cancelled)
     case .requested: _ = live.cancel(id)
     case .alreadyFinished: break
@@ -76,6 +77,7 @@ package struct JobIntake: Sendable {
     let report = try await store.expireDeadlines()
     for id in report.failed {
       _ = dispatcher.withdraw(id)
+      blame.forget(id)
       live.finished(id, .failed)
     }
     // An engine has the deadline itself; who waits for a model, or for one to be loaded, hears it here.
@@ -90,6 +92,7 @@ package struct JobIntake: Sendable {
         let attempt = try await store.claim(job.id, engine: "none", pid: nil, model: job.lane.model)
         let end = AttemptEnd.failure(JobFailure(errorClass: "no_engine", message: reason(job.lane)))
         if case .recorded(let state) = try await store.finish(job.id, attempt: attempt, end) {
+          blame.forget(job.id)
           live.finished(job.id, state)
         }
       } catch {

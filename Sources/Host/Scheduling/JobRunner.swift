@@ -22,6 +22,8 @@ package struct JobRunner: Sendable {
     var holder: MemoryLedger.HolderID?
     /// Jobs that had been given to the process when this was first asked.
     var company: @Sendable () -> Int = { 1 }
+    /// Processes that the plugin may have: the disk quota counts what all of them have written.
+    var processes = 1
   }
 
   /// How the attempt went, as far as the engine's reputation goes.
@@ -243,7 +245,8 @@ package struct JobRunner: Sendable {
     case .failed(let error):
       return await failed(job, attempt, error, at: place, timing)
     case .lost(let reason):
-      return await lost(job, attempt, reason, at: place)
+      let others = if case .killed(.diskQuota) = reason { place.processes - 1 } else { 0 }
+      return await lost(job, attempt, reason, at: place, others: others)
     }
   }
 

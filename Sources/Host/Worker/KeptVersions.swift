@@ -26,7 +26,15 @@ package final class KeptVersions: Sendable {
 
   private let directory: String
   private let catalog: PluginCatalog
-  private let versions = Mutex<[String: Version]>([:])
+  private struct State {
+    var versions: [String: Version] = [:]
+    /// Fingerprints of what was copied, by content hash: its supervisor may run from the copy under the name of its own
+    /// directory.
+    var origins: [String: Set<String>] = [:]
+    /// Plugins of which a copy is being made.
+    var keeping: Set<String> = []
+  }
+  private let state = Mutex(State())
 
   /// - Parameter directory: made when something is first kept.
   package init(directory: String, catalog: PluginCatalog) {
@@ -44,22 +52,29 @@ package final class KeptVersions: Sendable {
         FileTree.remove(place)
         continue
       }
-      versions.withLock { $0[name] = Version(plugin: plugin, contentHash: hash, origin: nil) }
+      state.withLock { $0.versions[name] = Version(plugin: plugin, contentHash: hash, origin: nil) }
     }
   }
 
-  package func version(_ name: String) -> Version? { versions.withLock { $0[name] } }
+  package func version(_ name: String) -> Version? { state.withLock { $0.versions[name] } }
 
   /// Whether the plugin lies in a kept copy.
   func isKept(_ plugin: Plugin) -> Bool { FilePath.isBelow(plugin.directory, directory) }
 
   /// Keeps the version that lies in the plugin's directory, if that is still the one given. Blocks.
   ///
-  /// - Parameter checkpoint: throws to end the copying.
-  /// - Returns: false when it is kept already, or lies there no more.
+  /// - Parameters:
+  ///   - inUse: plugins that processes run from; a copy of one of them is not replaced.
+  ///   - checkpoint: throws to end the copying.
+  /// - Returns: false when it is kept already, lies there no more, or cannot be kept yet.
   /// - Throws: `ArchiveError`, or what `checkpoint` throws; then nothing is kept of it.
-  func keep(_ plugin: Plugin, checkpoint: @escaping () throws -> Void = {}) throws -> Bool {
-    guard !isKept(plugin), version(plugin.name)?.origin != plugin.fingerprint else { return false }
+  func keep(
+    _ plugin: Plugin, inUse: [Plugin] = [], checkpoint: @escaping () throws -> Void = {}
+  ) throws -> Bool {
+    guard !isKept(plugin), version(plugin.name)?.origin != plugin.fingerprint,
+      state.withLock({ $0.keeping.insert(plugin.name).inserted })
+    else { return false }
+    defer { state.withLock { _ = $0.keeping.remove(plugin.name) } }
     let before = TreeStamp(of: plugin.directory)
     guard isThere(plugin) else { return false }
     let hash = try plugin.contentHash()
@@ -84,13 +99,15 @@ package final class KeptVersions: Sendable {
       Array(list(copy.linked, in: target).text.utf8), to: FilePath.join(staging, KeptVersions.listName))
     // What changed meanwhile may be half old and half new.
     guard isThere(plugin), TreeStamp(of: plugin.directory) == before else { return false }
-    if version(plugin.name)?.contentHash == hash { FileTree.remove(final) }
+    if isUsed(hash, place, inUse.filter { $0.fingerprint != plugin.fingerprint }) { return false }
+    FileTree.remove(final)
     guard rename(staging, final) == 0 else { throw failure("name", final) }
     guard let kept = read(plugin.name, hash) else {
       throw ArchiveError("the copy of \(plugin.directory) is not usable")
     }
-    versions.withLock {
-      $0[plugin.name] = Version(plugin: kept, contentHash: hash, origin: plugin.fingerprint)
+    state.withLock {
+      $0.versions[plugin.name] = Version(plugin: kept, contentHash: hash, origin: plugin.fingerprint)
+      $0.origins[hash, default: []].insert(plugin.fingerprint)
     }
     return true
   }
@@ -104,22 +121,31 @@ package final class KeptVersions: Sendable {
   }
 
   /// The plugin is gone: nobody goes back to it.
-  func forget(_ name: String) { versions.withLock { _ = $0.removeValue(forKey: name) } }
+  func forget(_ name: String) { state.withLock { _ = $0.versions.removeValue(forKey: name) } }
 
   /// Removes the copies of a plugin that are not the one to go back to, and that nobody runs from. Blocks.
   func prune(_ name: String, inUse: [Plugin]) {
     let place = FilePath.join(directory, name)
-    let kept = version(name)?.contentHash
+    let (kept, isBusy) = state.withLock { ($0.versions[name]?.contentHash, $0.keeping.contains(name)) }
+    if isBusy { return }
     var isEmpty = kept == nil
     for hash in FileTree.names(in: place) where hash != kept && !hash.hasPrefix(".") {
       let path = FilePath.join(place, hash)
-      if inUse.contains(where: { FilePath.isBelow($0.directory, path) }) {
+      if isUsed(hash, place, inUse) {
         isEmpty = false
       } else {
         FileTree.remove(path)
+        state.withLock { _ = $0.origins.removeValue(forKey: hash) }
       }
     }
     if isEmpty { rmdir(place) }
+  }
+
+  /// Whether processes may run from a copy.
+  private func isUsed(_ hash: String, _ place: String, _ inUse: [Plugin]) -> Bool {
+    let origins = state.withLock { $0.origins[hash] ?? [] }
+    let path = FilePath.join(place, hash)
+    return inUse.contains { FilePath.isBelow($0.directory, path) || origins.contains($0.fingerprint) }
   }
 
   private func isThere(_ plugin: Plugin) -> Bool {

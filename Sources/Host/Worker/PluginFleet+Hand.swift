@@ -147,6 +147,7 @@ extension PluginFleet {
           member.isQuarantined = !objection.isOperators
         } else {
           member.refused = nil
+          member.trial = nil
           member.admit(supervise(plugin, member.record, context))
         }
       }

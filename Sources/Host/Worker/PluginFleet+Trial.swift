@@ -48,8 +48,8 @@ extension PluginFleet {
     let context = context
     let (fresh, old): (PluginSupervisor?, PluginSupervisor?) = state.withLock { state in
       // Changed again, switched off or removed meanwhile: then it is no longer wanted.
-      guard var member = state.members[plugin.name], member.trial?.number == trial.number, member.supervisor != nil
-      else { return (nil, nil) }
+      // Without a supervisor the version before it has fallen out of service meanwhile: all the more reason.
+      guard var member = state.members[plugin.name], member.trial?.number == trial.number else { return (nil, nil) }
       let old = member.supervisor
       member.admit(supervise(plugin, member.record, context))
       member.wasReady = true
@@ -127,7 +127,7 @@ extension PluginFleet {
 
   /// The version before this one, if it is another and may serve.
   private func earlier(_ plugin: Plugin) -> KeptVersions.Version? {
-    guard let kept, !kept.isKept(plugin), let version = kept.version(plugin.name),
+    guard let kept, !kept.isKept(plugin), let version = kept.usable(plugin.name),
       version.origin != plugin.fingerprint,
       let hash = try? plugin.contentHash(), hash != version.contentHash,
       objection(plugin.name, version.contentHash) == nil
@@ -164,9 +164,12 @@ extension PluginFleet {
   func keep(_ plugin: Plugin) async {
     guard let kept else { return }
     do {
-      guard try await onBlockingThread({ cancel in try kept.keep(plugin) { try cancel.check() } }) else { return }
-      let living = state.withLock { $0.living.values.map(\.plugin).filter { $0.name == plugin.name } }
-      kept.prune(plugin.name, inUse: living)
+      let living = living(plugin.name)
+      let isKept = try await onBlockingThread { cancel in
+        try kept.keep(plugin, inUse: living) { try cancel.check() }
+      }
+      guard isKept else { return }
+      kept.prune(plugin.name, inUse: self.living(plugin.name))
     } catch is CancellationError {
       return
     } catch {

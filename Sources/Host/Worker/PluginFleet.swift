@@ -188,11 +188,12 @@ package final class PluginFleet: Sendable {
   /// A supervisor has returned.
   private func left(_ supervisor: PluginSupervisor, _ outcome: PluginSupervisor.Outcome) async {
     let plugin = supervisor.plugin
-    let living = state.withLock { state in
-      state.living.removeValue(forKey: ObjectIdentifier(supervisor))
-      return state.living.values.map(\.plugin).filter { $0.name == plugin.name }
+    state.withLock { _ = $0.living.removeValue(forKey: ObjectIdentifier(supervisor)) }
+    kept?.prune(plugin.name, inUse: living(plugin.name))
+    // A copy that could not be made while somebody ran from the one in its place.
+    if let member = member(plugin.name), member.wasReady, let serving = member.supervisor, serving !== supervisor {
+      task.yield(.keep(serving.plugin))
     }
-    kept?.prune(plugin.name, inUse: living)
     sweepTrash(plugin.name)
     let reason: String
     var stamp: TreeStamp?
@@ -205,12 +206,13 @@ package final class PluginFleet: Sendable {
       if isNeverReady(supervisor), await rollBack(supervisor, text) { return }
       reason = text
     case .quarantined(let text):
+      // One that no longer serves says nothing of the version that does.
+      guard let member = member(plugin.name), member.supervisor === supervisor else { return }
       reason = quarantined(plugin.name, text)
-      stamp = TreeStamp(of: plugin.directory)
+      stamp = TreeStamp(of: member.entry.path)
       do {
-        let hash = try plugin.contentHash()
         try marks.setQuarantine(
-          hash,
+          try hashOfWhatRan(plugin),
           PluginMarks.Quarantine(
             name: plugin.name, reason: text, at: Timestamp.now(),
             evidence: supervisor.record.snapshot.lastEvidence?.evidence))
@@ -235,6 +237,20 @@ package final class PluginFleet: Sendable {
       state.members[plugin.name] = member
     }
     await onChange(self)
+  }
+
+  /// Plugins of a name that processes may still run from.
+  func living(_ name: String) -> [Plugin] {
+    state.withLock { $0.living.values.map(\.plugin).filter { $0.name == name } }
+  }
+
+  /// The content hash of a version that need not lie in its directory by now.
+  private func hashOfWhatRan(_ plugin: Plugin) throws -> String {
+    if let version = kept?.version(plugin.name), version.origin == plugin.fingerprint { return version.contentHash }
+    guard catalog.read(plugin.directory, source: plugin.source).plugin?.fingerprint == plugin.fingerprint else {
+      throw ArchiveError("its files have changed since it was started")
+    }
+    return try plugin.contentHash()
   }
 
   func quarantined(_ name: String, _ reason: String) -> String {

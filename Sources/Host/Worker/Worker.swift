@@ -191,6 +191,8 @@ package final class Worker: Sendable {
     let lanes = dispatcher.occupiedLanes.filter { !fleet.serves($0) }
     guard !lanes.isEmpty else { return }
     for member in fleet.members where member.supervisor == nil && !member.isDisabled && member.unsettled == nil {
+      // A version on trial may be the one that serves in a moment.
+      if member.trial?.state == .proving { continue }
       guard let manifest = member.entry.plugin?.manifest, let reason = member.outOfService else { continue }
       let stranded = Set(
         lanes.filter { ModelRouter.serves(manifest, $0.kind, $0.model, engine: fleet.modelEngine($0.model)) })

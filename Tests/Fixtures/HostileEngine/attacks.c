@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/shm.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -170,6 +171,24 @@ static int file_attack(char **words, const char *work, char *text, size_t size) 
   if (strcmp(name, "through-link") == 0) {
     if (symlink(path, own) != 0) return errno;
     return read_file(own, text, size);
+  }
+  if (strcmp(name, "open-for-commands") == 0) {
+    // Access mode 3: neither reading nor writing, and still a descriptor.
+    int descriptor = open(path, O_ACCMODE | O_CLOEXEC);
+    return descriptor < 0 ? errno : (close(descriptor), 0);
+  }
+  if (strcmp(name, "setuid") == 0) {
+    int error = write_file(own);
+    return error ? error : outcome(chmod(own, 04755));
+  }
+  if (strcmp(name, "make-setuid") == 0) {
+    snprintf(own, sizeof own, "%s/own-setuid", work);
+    int descriptor = open(own, O_WRONLY | O_CREAT | O_CLOEXEC, 04755);
+    return descriptor < 0 ? errno : (close(descriptor), 0);
+  }
+  if (strcmp(name, "shared-memory") == 0) {
+    int segment = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    return segment < 0 ? errno : outcome(shmctl(segment, IPC_RMID, NULL));
   }
   if (strcmp(name, "mknod") == 0) return outcome(mknod(own, S_IFCHR | 0600, makedev(1, 1)));
   return -1;

@@ -71,6 +71,10 @@ struct WireRedactionTests {
     (#"{"text":"secret","seq":1}"#, #"{"text":"[hidden: 8 bytes]","seq":1}"#),
     (#"{"data":17,"seq":1}"#, #"{"data":"[hidden: 2 bytes]","seq":1}"#),
     (#"{"a":{"output":null}}"#, #"{"a":{"output":"[hidden: 4 bytes]"}}"#),
+    // Under names of secrets, under names that are written in a way of their own, and in batches.
+    (#"{"params":{"hf_token":"secret","n":1}}"#, #"{"params":{"hf_token":"[hidden: 8 bytes]","n":1}}"#),
+    (#"{"t\u0061sk":"secret"}"#, #"{"t\u0061sk":"[hidden: 8 bytes]"}"#),
+    (#"[{"task":"secret"}]"#, #"[{"task":"[hidden: 8 bytes]"}]"#),
     // Cut off in the middle.
     (#"{"id":1,"params":{"task":{"prompt":"secr"#, #"{"id":1,"params":{"task":"[hidden]""#),
     (#"{"id":1,"params":{"task":"#, #"{"id":1,"params":{"task":"[hidden]""#),

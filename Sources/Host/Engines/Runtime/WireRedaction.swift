@@ -11,7 +11,8 @@ package enum WireRedaction {
   static let stringBytes = 96
 
   package static func redact(_ frame: [UInt8]) -> String {
-    guard frame.first(where: { $0 != 0x20 && $0 != 0x09 }) == UInt8(ascii: "{") else {
+    let first = frame.first { $0 != 0x20 && $0 != 0x09 && $0 != 0x0D }
+    guard first == UInt8(ascii: "{") || first == UInt8(ascii: "[") else {
       return String(decoding: frame, as: UTF8.self)
     }
     var out: [UInt8] = []
@@ -34,7 +35,10 @@ package enum WireRedaction {
       out.append(UInt8(ascii: ":"))
       let name = String(decoding: frame[(start + 1)..<(at - 1)], as: UTF8.self)
       at = skipSpace(frame, from: colon + 1)
-      guard hidden.contains(name) else { continue }
+      // Nobody needs escapes to write these names.
+      guard hidden.contains(name) || name.utf8.contains(UInt8(ascii: "\\")) || TraceRedaction.isSecret(name) else {
+        continue
+      }
       let end = endOfValue(frame, from: at)
       // Of one that goes on behind the end of what is here nothing is known.
       out += Array((end < frame.count ? "\"[hidden: \(end - at) bytes]\"" : "\"[hidden]\"").utf8)

@@ -40,7 +40,7 @@ package struct TraceRecord: Sendable, Equatable {
       take(line, redaction)
     case .overlong(let length, let prefix):
       direction = .fromEngine
-      text = HostLog.neutralise(String(decoding: prefix, as: UTF8.self))
+      text = HostLog.neutralise(WireRedaction.redact(prefix))
       bytes = length
       isCut = true
     case .stderr(let line):
@@ -61,7 +61,7 @@ package struct TraceRecord: Sendable, Equatable {
       frame = redacted
       self.isCut = isCut
     } else {
-      text = HostLog.neutralise(String(decoding: line.prefix(TraceRecord.noiseBytes), as: UTF8.self))
+      text = HostLog.neutralise(WireRedaction.redact(Array(line.prefix(TraceRecord.noiseBytes))))
       isCut = line.count > TraceRecord.noiseBytes
     }
   }

@@ -61,10 +61,12 @@ package struct TraceRedaction: Sendable {
   /// Whether what has this name is not to be shown: `apiKey`, `hf_token`, `Authorization`, `clientSecret` … but not
   /// `maxTokens`.
   package static func isSecret(_ name: String) -> Bool {
-    let plain = name.lowercased().filter { $0 != "_" && $0 != "-" }
+    let plain = name.lowercased().filter { $0.isLetter || $0.isNumber }
     return secretParts.contains { plain.contains($0) } || secretEndings.contains { plain.hasSuffix($0) }
   }
 
-  private static let secretParts = ["secret", "password", "passphrase", "apikey", "authorization", "credential"]
+  private static let secretParts = [
+    "secret", "password", "passphrase", "apikey", "authorization", "credential", "passwd", "bearer",
+  ]
   private static let secretEndings = ["token", "cookie", "privatekey", "accesskey"]
 }

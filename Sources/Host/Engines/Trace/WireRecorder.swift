@@ -47,18 +47,18 @@ package final class WireRecorder: WireObserver {
   }
 
   package func observe(_ event: WireEvent, at instant: MonotonicInstant) {
-    let isFirst: Bool = state.withLock { state in
-      guard !state.isClosed else { return false }
+    state.withLock { state in
+      guard !state.isClosed else { return }
       guard state.bytes < WireRecorder.pendingBytes else {
         state.dropped += 1
-        return false
+        return
       }
       state.pending.append(Record(at: start.duration(to: instant), event: event, dropped: state.dropped))
       state.dropped = 0
       state.bytes += event.size
-      return state.pending.count == 1
+      // Under the lock, as in `end`: the thread closes the descriptor under it.
+      if state.pending.count == 1 { _ = linux_eventfd_signal(wake) }
     }
-    if isFirst { _ = linux_eventfd_signal(wake) }
   }
 
   package func end(_ done: @escaping @Sendable () -> Void) {
