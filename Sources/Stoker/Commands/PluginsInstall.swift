@@ -10,7 +10,7 @@ struct PluginsInstallCommand: AsyncParsableCommand {
     discussion: """
       From a directory, a .tar or .tar.gz archive, or an archive's https URL. The archive is checked before and while it is \
       unpacked, the plugin as `stoker plugins lint` does; nothing of it is executed. It appears in one step, or nothing is left. \
-      A running worker takes it up at once; when a version that replaces another does not start there, the old one is put back.
+      A running worker takes it up at once; when a version that replaces a running one does not start there, the old one is put back.
 
       --sha256 and --signature prove the archive; install.require in the configuration makes one of them a duty. A signature is \
       Ed25519 over the archive's bytes, made by a key of install.keys.
