@@ -362,7 +362,7 @@ package final class PluginSupervisor: Sendable {
     switch decision {
     case .quarantine:
       let reason =
-        "it died \(context.restart.quarantineDeaths) times in \(context.restart.quarantineWindow.short); last: \(diagnosis)"
+        "it died \(context.restart.quarantineDeaths.counted("time")) within \(context.restart.quarantineWindow.short); last: \(diagnosis)"
       context.log.write(
         .error, plugin.name,
         "quarantined: \(reason). Lift it with `stoker plugins quarantine lift \(plugin.name)`, or by a change of the plugin"

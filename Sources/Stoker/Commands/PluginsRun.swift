@@ -68,6 +68,8 @@ struct PluginsRunCommand: AsyncParsableCommand {
     // What fails is to be seen, not tried again.
     var configuration = loaded.configuration
     configuration.jobs.maxAttempts = 1
+    // What does not start is not tried again either: there is nobody here who could put it right meanwhile.
+    configuration.restart.quarantineFailures = 1
     return WorkerOptions(
       layout: layout, configuration: configuration, warnings: loaded.warnings,
       environment: located.environment, isVerbose: false, isQuiet: global.quiet)

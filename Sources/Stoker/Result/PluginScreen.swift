@@ -116,6 +116,11 @@ enum PluginScreen {
     guard !global.quiet else { return }
     let plugin = answer["plugin"] ?? .null
     let returned = GraceOption.returned(answer["drained"] ?? .null)
+    if plugin["candidate"]?["state"]?.string == "starting", let serving = plugin["version"]?.string {
+      let candidate = plugin["candidate"]?["version"]?.string ?? "in its directory"
+      return try global.console.line(
+        global.console.shown("\(name): version \(candidate) is being tried; \(serving) serves until it has started"))
+    }
     try global.console.line(global.console.shown("\(name) \(done); it is \(state(plugin))\(returned)"))
   }
 
