@@ -46,7 +46,7 @@ class Engine:
         self.last = 0
         threading.Thread(target=self._read, daemon=True).start()
         self.hello = self.call("initialize", {
-            "protocolVersions": [1], "host": {"name": "test", "version": "0"}, "features": [],
+            "protocolVersions": [1], "host": {"name": "test", "version": "0"}, "features": ["chunks", "progress", "model-residency"],
             "config": config or {}, "directories": {"models": "/tmp", "cache": "/tmp", "work": "/tmp"},
             "resources": {"cpuThreads": threads, "devices": []}, "limits": {"lineBytes": 16 << 20}})
 
