@@ -23,7 +23,7 @@ class Engine:
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.last = 0
         self.call("initialize", {
-            "protocolVersions": [1], "host": {"name": "bench", "version": "0"}, "features": [], "config": {},
+            "protocolVersions": [1], "host": {"name": "bench", "version": "0"}, "features": ["progress", "model-residency"], "config": {},
             "directories": {"models": "/tmp", "cache": "/tmp", "work": "/tmp"},
             "resources": {"cpuThreads": threads, "devices": []}, "limits": {"lineBytes": 16 << 20}})
 

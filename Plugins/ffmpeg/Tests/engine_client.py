@@ -73,7 +73,7 @@ class Engine:
         self.last = 0
         threading.Thread(target=self._read, daemon=True).start()
         self.hello = self.call("initialize", {
-            "protocolVersions": [1], "host": {"name": "test", "version": "0"}, "features": [],
+            "protocolVersions": [1], "host": {"name": "test", "version": "0"}, "features": ["chunks", "progress", "content-files"],
             "config": config or {}, "directories": {"models": "/tmp", "cache": "/tmp", "work": self.scratch},
             "resources": {"cpuThreads": threads, "devices": []}, "limits": {"lineBytes": 16 << 20}})
 
